@@ -1,0 +1,71 @@
+"""What a programme may ask for. Programmes return these; `apply` is the only one that carries them out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pydantic import JsonValue
+
+from shared.model import Due, SendId
+
+
+@dataclass(frozen=True, kw_only=True)
+class SendMail:
+    """Put one mail into the mail queue; asking twice sends once."""
+
+    send_id: SendId
+    mail: str
+    planned_at: datetime
+    leave_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skip:
+    """Record that a mail will not be sent, and why."""
+
+    send_id: SendId
+    mail: str
+    reason: str
+    planned_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """Put an item on the agenda unless it is there already."""
+
+    programme: str
+    member_id: str
+    key: str
+    due_at: datetime
+    state: dict[str, JsonValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advance:
+    """Move an agenda item on, if nobody else has."""
+
+    due: Due
+    due_at: datetime
+    state: dict[str, JsonValue]
+    waiting: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """Take an agenda item off, if nobody else has moved it."""
+
+    due: Due
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wake:
+    """Bring an agenda item that waits forward to `at`; nothing if there is none, or it does not wait."""
+
+    programme: str
+    member_id: str
+    key: str
+    at: datetime
+
+
+Action = SendMail | Skip | Arm | Advance | Done | Wake

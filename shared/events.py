@@ -1,0 +1,206 @@
+"""Canonical community events: what every platform's deliveries become, and all that the rest of Flywheel sees.
+
+Knows no platform and no storage. Ids are strings, times are aware UTC, money is integer minor units.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+
+Utc = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
+"""An aware moment, always carried in UTC."""
+
+Role = Literal["member", "staff", "bot"]
+Sentiment = Literal["positive", "neutral", "negative"]
+
+
+class Frozen(BaseModel):
+    """A value: immutable, and strict about names it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Profile(Frozen):
+    """What a platform told us about a person; None means the platform did not say.
+
+    `email` counts only when `email_verified`; `timezone` is an IANA name, `locale` a BCP 47 tag as the platform wrote it.
+    """
+
+    name: str | None = None
+    email: str | None = None
+    email_verified: bool = False
+    locale: str | None = None
+    timezone: str | None = None
+    role: Role = "member"
+
+
+class Body(Frozen):
+    """What is kept of a message's text, which itself is never stored: its length in characters and neutral flags."""
+
+    length: int = Field(ge=0)
+    has_link: bool = False
+    has_question: bool = False
+    has_code: bool = False
+    sentiment: Sentiment | None = None
+
+
+class BaseEvent(Frozen):
+    """What every event has.
+
+    `id` is the dedupe key: the same for every delivery of the same fact. `actor` is the person's id on the platform,
+    `object` the thing acted on, `parent` what it answers or belongs to (the thread), `channel` where it happened.
+    `timed` is False where the platform gave no time of its own and `occurred_at` is when we received it.
+    """
+
+    id: str = Field(min_length=1, max_length=512)
+    occurred_at: Utc
+    received_at: Utc
+    timed: bool = True
+    platform: str
+    actor: str = Field(min_length=1, max_length=256)
+    object: str | None = None
+    parent: str | None = None
+    channel: str | None = None
+
+
+class MemberJoined(BaseEvent):
+    """A person became part of the community; `returning` when a ban or suspension was lifted."""
+
+    type: Literal["member.joined"] = "member.joined"
+    profile: Profile = Profile()
+    returning: bool = False
+
+
+class MemberLeft(BaseEvent):
+    """A person left, was removed, or was banned."""
+
+    type: Literal["member.left"] = "member.left"
+    reason: Literal["left", "removed", "banned"] = "left"
+
+
+class MemberUpdated(BaseEvent):
+    """A person's profile changed: name, address, zone, language or role."""
+
+    type: Literal["member.updated"] = "member.updated"
+    profile: Profile
+
+
+class PostCreated(BaseEvent):
+    """A new thread was opened by `actor`."""
+
+    type: Literal["post.created"] = "post.created"
+    body: Body | None = None
+
+
+class CommentCreated(BaseEvent):
+    """`actor` answered in the thread `parent`."""
+
+    type: Literal["comment.created"] = "comment.created"
+    body: Body | None = None
+
+
+class ReactionAdded(BaseEvent):
+    """`actor` reacted to `object`."""
+
+    type: Literal["reaction.added"] = "reaction.added"
+    emoji: str | None = None
+    sentiment: Sentiment | None = None
+
+
+class AnswerAccepted(BaseEvent):
+    """The answer `object`, written by `actor`, was accepted as the solution of the thread `parent`."""
+
+    type: Literal["answer.accepted"] = "answer.accepted"
+
+
+class ContentFlagged(BaseEvent):
+    """The content `object` was reported for review; `actor` is its author where known."""
+
+    type: Literal["content.flagged"] = "content.flagged"
+
+
+class EventAttended(BaseEvent):
+    """`actor` attended the event `object`."""
+
+    type: Literal["event.attended"] = "event.attended"
+
+
+class SurveyAnswered(BaseEvent):
+    """`actor` answered the survey `object`: 0-10 "would you recommend", and what they chose to add."""
+
+    type: Literal["survey.answered"] = "survey.answered"
+    score: int = Field(ge=0, le=10)
+    comment: str | None = Field(default=None, max_length=2000)
+
+
+class PurchaseMade(BaseEvent):
+    """`actor` bought something for `amount` minor units of `currency` (ISO 4217)."""
+
+    type: Literal["purchase.made"] = "purchase.made"
+    amount: int = Field(ge=0)
+    currency: str = Field(pattern=r"^[A-Z]{3}$")
+
+
+class TicketOpened(BaseEvent):
+    """`actor` opened the support ticket `object`."""
+
+    type: Literal["ticket.opened"] = "ticket.opened"
+
+
+class FeedbackImplemented(BaseEvent):
+    """The product feedback `object`, given by `actor`, was implemented."""
+
+    type: Literal["feedback.implemented"] = "feedback.implemented"
+
+
+class ContentApproved(BaseEvent):
+    """A user-generated item `object` by `actor` was approved."""
+
+    type: Literal["content.approved"] = "content.approved"
+    format: Literal["case_study", "tutorial_video", "template", "resource", "qa_thread", "success_story"]
+
+
+class ReferralSignedUp(BaseEvent):
+    """`actor`, the referee, signed up with a referral: the opaque `ref` of the click, or the referrer's code."""
+
+    type: Literal["referral.signed_up"] = "referral.signed_up"
+    ref: str | None = None
+    code: str | None = None
+    utm: dict[str, str] = {}
+
+
+CommunityEvent = (
+    MemberJoined
+    | MemberLeft
+    | MemberUpdated
+    | PostCreated
+    | CommentCreated
+    | ReactionAdded
+    | AnswerAccepted
+    | ContentFlagged
+    | EventAttended
+    | SurveyAnswered
+    | PurchaseMade
+    | TicketOpened
+    | FeedbackImplemented
+    | ContentApproved
+    | ReferralSignedUp
+)
+
+EVENT: TypeAdapter[CommunityEvent] = TypeAdapter(Annotated[CommunityEvent, Field(discriminator="type")])
+"""Reads any event from JSON by its `type`."""
+
+ACTIVITY = frozenset(
+    {
+        "post.created",
+        "comment.created",
+        "reaction.added",
+        "event.attended",
+        "survey.answered",
+        "answer.accepted",
+    }
+)
+"""The event types that make their actor an active member."""

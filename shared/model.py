@@ -1,0 +1,170 @@
+"""The nouns of Flywheel as frozen values. Knows nothing of how they are stored or triggered."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from hashlib import sha256
+from typing import Literal, NamedTuple
+
+from pydantic import Field, JsonValue
+
+from shared.events import Frozen, Role, Utc
+
+MemberStatus = Literal["active", "left", "removed", "banned"]
+
+
+class Identity(NamedTuple):
+    """A person's id on one platform."""
+
+    platform: str
+    external_id: str
+
+    def __str__(self) -> str:
+        return f"{self.platform}:{self.external_id}"
+
+
+def member_id_of(identity: Identity) -> str:
+    """The member id that a first identity gives: the same on every retry, letters and digits only."""
+    return "m" + sha256(str(identity).encode()).hexdigest()[:20]
+
+
+class Consent(Frozen):
+    """The newest decision of a member about one category of mail, and when it was made."""
+
+    given: bool
+    at: Utc
+
+
+class Member(Frozen):
+    """A person, over all platforms. Every field only ever moves forward in time.
+
+    `ordinal` is the dense number that day bitmaps use; `active_days` are the UTC days (ISO) of the first month on which
+    the member was seen doing something; `version` guards concurrent changes.
+    """
+
+    id: str
+    ordinal: int
+    created_at: Utc
+    version: int = 0
+    identities: frozenset[str] = frozenset()
+    name: str | None = None
+    email: str | None = None
+    locale: str | None = None
+    timezone: str | None = None
+    role: Role = "member"
+    profile_at: Utc | None = None
+    status: MemberStatus = "active"
+    status_at: Utc | None = None
+    joined_at: Utc | None = None
+    last_active_at: Utc | None = None
+    active_days: frozenset[str] = frozenset()
+    first_post_at: Utc | None = None
+    first_comment_at: Utc | None = None
+    survey_answered_at: Utc | None = None
+    consent: dict[str, Consent] = {}
+    suppressed_at: Utc | None = None
+    suppressed_by: str | None = None
+    merged_into: str | None = None
+
+
+class SendId(NamedTuple):
+    """The intent to send one mail: which programme, which step, to whom, which time round.
+
+    As text `programme/step/member/occurrence`; none of the parts holds `/` or `-`, so the SES tag form is reversible.
+    """
+
+    programme: str
+    step: str
+    member_id: str
+    occurrence: str = "1"
+
+    def __str__(self) -> str:
+        return "/".join(self)
+
+    @property
+    def tag(self) -> str:
+        """The id in the letters that an SES message tag allows."""
+        return "-".join(self)
+
+    @classmethod
+    def parse(cls, text: str) -> SendId:
+        """Read either form; ValueError when it is neither."""
+        parts = text.replace("-", "/").split("/")
+        if len(parts) != 4 or not all(parts):
+            raise ValueError(f"not a send id: {text!r}")
+        return cls(*parts)
+
+
+class SendStatus(StrEnum):
+    """Where a send stands in the ledger. A planned send is one that waits in the mail queue."""
+
+    CLAIMED = "claimed"
+    SENT = "sent"
+    SKIPPED = "skipped"
+    DEFERRED = "deferred"
+    UNKNOWN = "unknown"
+    PARKED = "parked"
+
+
+class Send(Frozen):
+    """One line of the send ledger.
+
+    `at` is when the status was reached; `token` and `lease_until` belong to the worker that holds a claim;
+    `until` is when a deferred send is looked at again; `attempts` counts calls to SES.
+    """
+
+    send_id: str
+    member_id: str
+    mail: str
+    status: SendStatus
+    at: Utc
+    planned_at: Utc
+    locale: str | None = None
+    subject: str | None = None
+    reason: str | None = None
+    until: Utc | None = None
+    token: str | None = None
+    lease_until: Utc | None = None
+    attempts: int = 0
+    message_id: str | None = None
+    feedback: dict[str, str] = {}
+
+
+class Due(Frozen):
+    """One item of the agenda: something to look at when `due_at` comes.
+
+    `state` belongs to the programme; `waiting` marks an item that an event may bring forward; `version` guards it.
+    """
+
+    programme: str
+    member_id: str
+    key: str
+    due_at: Utc
+    state: dict[str, JsonValue] = {}
+    waiting: bool = False
+    version: int = 0
+
+
+class PlannedMail(Frozen):
+    """A message of the mail queue: ids only, never a person."""
+
+    send_id: str
+    mail: str
+    planned_at: Utc
+    leave_out: list[str] = Field(default_factory=list)
+
+
+class Did(Frozen):
+    """What a member did in a stretch of time: active days, and things by kind."""
+
+    active_days: int = 0
+    posts: int = 0
+    comments: int = 0
+    reactions: int = 0
+    answers: int = 0
+
+
+def moment(text: str) -> datetime:
+    """An ISO 8601 moment with an offset, as UTC."""
+    return datetime.fromisoformat(text)

@@ -1,0 +1,377 @@
+"""The playbook's model and its loader: what a community manager may change, and every rule it must obey.
+
+Knows no clock and no AWS. YAML is read at check and synthesis time only; functions load the compiled JSON.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from datetime import time, timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    HttpUrl,
+    PlainSerializer,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
+
+from shared.errors import PlaybookError, Problem
+from shared.events import Frozen, Utc
+
+Condition = Literal["posted", "commented", "contributed", "answered_survey"]
+"""What may be known of a member that makes a step, or a part of its mail, unneeded."""
+
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+def _duration(value: object) -> object:
+    if isinstance(value, str) and (found := re.fullmatch(r"(\d{1,6})([mhd])", value)):
+        return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    if isinstance(value, timedelta):
+        return value
+    raise ValueError(f"must be a whole number and a unit, such as 30m, 20h or 90d; got {value!r}")
+
+
+def _duration_text(value: timedelta) -> str:
+    return f"{int(value.total_seconds() // 60)}m"
+
+
+def _zone(value: str) -> str:
+    if value not in available_timezones():
+        raise ValueError(f"must be an IANA time zone such as Europe/Berlin; got {value!r}")
+    return value
+
+
+def _address(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@([A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,63}", value):
+        raise ValueError(f"must be an e-mail address such as hello@example.com; got {value!r}")
+    return value
+
+
+def _local_time(value: object) -> object:
+    if isinstance(value, str) and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d(:00)?", value):
+        raise ValueError(f'must be a time of day in quotes, such as "10:00"; got {value!r}')
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(_duration_text)]
+Zone = Annotated[str, AfterValidator(_zone)]
+Address = Annotated[str, AfterValidator(_address)]
+LocalTime = Annotated[time, BeforeValidator(_local_time)]
+Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Text = dict[str, Annotated[str, StringConstraints(min_length=1)]]
+"""A text in every language of the playbook: locale -> text."""
+
+
+class Community(Frozen):
+    """Whose community this is."""
+
+    name: Text
+    url: HttpUrl
+    timezone: Zone
+
+
+class Platform(Frozen):
+    """A platform that may send webhooks; naming it switches its receiver on."""
+
+
+class Sender(Frozen):
+    """Who a mail is from; `address` must belong to an identity that SES has verified."""
+
+    name: Text
+    address: Address
+    reply_to: Address | None = None
+    signature: Text
+
+
+class Mail(Frozen):
+    """How a mail is treated: its class decides what happens when a send is in doubt, its category what consent it needs."""
+
+    class_: Literal["marketing", "service"] = Field(alias="class")
+    category: Key
+    sender: Key
+    recognises: Duration | None = None
+
+
+class Step(Frozen):
+    """One onboarding step. `key` is its name for ever; `leave_out` names parts of the mail and when they are left out."""
+
+    key: Key
+    day: int = Field(ge=1, le=365)
+    mail: Key
+    send_at: LocalTime | None = None
+    unless: list[Condition] = []
+    leave_out: dict[Key, Condition] = {}
+
+
+class Onboarding(Frozen):
+    """The onboarding programme; times of day are the member's own."""
+
+    start: Utc
+    send_at: LocalTime
+    min_gap: Duration
+    stale_after: Duration
+    wait_for_address: Duration
+    open_for: Duration
+    steps: list[Step] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _steps_in_order(self) -> Onboarding:
+        problems = []
+        first_use: dict[str, int] = {}
+        for at, step in enumerate(self.steps):
+            if step.key in first_use:
+                problems.append(Problem(f"steps[{at}].key", f"{step.key!r} is already steps[{first_use[step.key]}]; every step needs its own key"))
+            first_use.setdefault(step.key, at)
+            if step.day > self.open_for.days:
+                problems.append(Problem(f"steps[{at}].day", f"must lie within open_for ({self.open_for.days}d); got {step.day}"))
+        for at, (before, step) in enumerate(pairwise(self.steps), start=1):
+            if step.day <= before.day:
+                problems.append(Problem(f"steps[{at}].day", f"must be later than the step before it (day {before.day}); got {step.day}"))
+        _raise(problems)
+        return self
+
+
+class Link(Frozen):
+    """A page with its title."""
+
+    title: Text
+    url: HttpUrl
+
+
+class Resource(Link):
+    """A page worth reading, and why."""
+
+    note: Text
+
+
+class RecurringEvent(Link):
+    """An event that comes every week, at `at` in the community's zone."""
+
+    weekday: Weekday
+    at: LocalTime
+
+
+class Content(Frozen):
+    """What the onboarding mails point to."""
+
+    guide: Link
+    introductions: Link
+    discussion: Link
+    resources: list[Resource] = Field(min_length=1, max_length=8)
+    event: RecurringEvent
+    tips: list[Text] = Field(min_length=1, max_length=8)
+    ambassadors: Link
+
+
+class Weights(Frozen):
+    """The parts of the health score; they sum to 1."""
+
+    engagement: float = Field(ge=0, le=1)
+    growth: float = Field(ge=0, le=1)
+    sentiment: float = Field(ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _sum_to_one(self) -> Weights:
+        total = self.engagement + self.growth + self.sentiment
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"the weights must sum to 1; these sum to {total:g}")
+        return self
+
+
+class HealthScore(Frozen):
+    """How the community's health score is weighed."""
+
+    weights: Weights
+
+
+class Playbook(Frozen):
+    """Everything a community manager may change."""
+
+    locales: list[Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$")]] = Field(min_length=1)
+    community: Community
+    platforms: dict[Literal["slack", "discourse", "standard"], Platform]
+    senders: dict[Key, Sender]
+    postal_address: Text
+    mails: dict[Key, Mail]
+    onboarding: Onboarding
+    content: Content
+    health_score: HealthScore
+
+    @model_validator(mode="after")
+    def _parts_agree(self, info: ValidationInfo) -> Playbook:
+        written: Mapping[str, Collection[str]] | None = (info.context or {}).get("mails")
+        _raise([*self._wrong_references(), *self._missing_texts(), *self._unwritten_mails(written)])
+        return self
+
+    def _wrong_references(self) -> Iterable[Problem]:
+        for name, mail in self.mails.items():
+            if mail.sender not in self.senders:
+                yield Problem(f"mails.{name}.sender", f"unknown sender {mail.sender!r}; the senders are {_names(self.senders)}")
+        for at, step in enumerate(self.onboarding.steps):
+            if step.mail not in self.mails:
+                yield Problem(f"onboarding.steps[{at}].mail", f"unknown mail {step.mail!r}; the mails are {_names(self.mails)}")
+
+    def _missing_texts(self) -> Iterable[Problem]:
+        for path, text in _texts(self, ""):
+            for locale in self.locales:
+                if locale not in text:
+                    yield Problem(path, f"missing locale {locale!r}; this playbook's locales are {_names(self.locales)}")
+            for locale in text:
+                if locale not in self.locales:
+                    yield Problem(f"{path}.{locale}", f"unknown locale; this playbook's locales are {_names(self.locales)}")
+
+    def _unwritten_mails(self, written: Mapping[str, Collection[str]] | None) -> Iterable[Problem]:
+        if written is None:
+            return
+        for name in self.mails:
+            if name not in written:
+                yield Problem(f"mails.{name}", f"unknown mail; the mails written in shared/mails are {_names(written)}")
+                continue
+            for locale in self.locales:
+                if locale not in written[name]:
+                    yield Problem(f"mails.{name}", f"missing locale {locale!r}; it is written in {_names(written[name])}")
+
+    def locale_for(self, preferred: str | None) -> str:
+        """The playbook's locale nearest to what a member prefers (`ru-RU` -> `ru`), else the first one."""
+        language = (preferred or "").replace("_", "-").split("-")[0].lower()
+        return language if language in self.locales else self.locales[0]
+
+
+class _Found(ValueError):
+    """Problems found by a whole-model rule, each with its own path below the model."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(map(str, problems)))
+
+
+def _raise(problems: list[Problem]) -> None:
+    if problems:
+        raise _Found(problems)
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(names) or "none"
+
+
+def _texts(value: object, path: str) -> Iterable[tuple[str, dict[str, str]]]:
+    """Every localised text below a model, with its path."""
+    if isinstance(value, Frozen):
+        for name, field in type(value).model_fields.items():
+            below = f"{path}.{field.alias or name}" if path else field.alias or name
+            member = getattr(value, name)
+            if field.annotation == Text:
+                yield below, member
+            else:
+                yield from _texts(member, below)
+    elif isinstance(value, dict):
+        for key, member in value.items():
+            yield from _texts(member, f"{path}.{key}")
+    elif isinstance(value, list):
+        for at, member in enumerate(value):
+            if isinstance(member, dict):
+                yield f"{path}[{at}]", member
+            else:
+                yield from _texts(member, f"{path}[{at}]")
+
+
+def load(path: Path, mails: Mapping[str, Collection[str]] | None = None) -> Playbook:
+    """Read and check a playbook file.
+
+    `mails` are the mails that are written, name -> locales; without it their existence is not checked.
+    Raises PlaybookError with every problem, its path and what is allowed.
+    """
+    import yaml  # not in the bundle: functions read compiled JSON
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise PlaybookError(str(path), [Problem("", f"cannot be read: {exc}")]) from exc
+
+    class Loader(yaml.BaseLoader):  # type: ignore[misc, name-defined, unused-ignore]
+        """Plain strings only (YAML 1.1 would read `no` as false and 10:00 as 600), and no key twice."""
+
+        def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: ANN401, FBT001, FBT002 - PyYAML's signature
+            keys = [key.value for key, _ in node.value]
+            for key in {key for key in keys if keys.count(key) > 1}:
+                raise yaml.YAMLError(f"the key {key!r} stands twice in one place, near line {node.start_mark.line + 1}")
+            return super().construct_mapping(node, deep=deep)  # type: ignore[no-any-return, unused-ignore]
+
+    try:
+        raw = yaml.load(text, Loader)  # noqa: S506 - a BaseLoader makes strings, lists and dicts, never objects
+    except yaml.YAMLError as exc:
+        raise PlaybookError(str(path), [Problem("", f"is not YAML: {' '.join(str(exc).split())}")]) from exc
+    return check(raw, source=str(path), mails=mails)
+
+
+def check(raw: object, *, source: str, mails: Mapping[str, Collection[str]] | None = None) -> Playbook:
+    """Validate a playbook given as plain values; raises PlaybookError with every problem."""
+    try:
+        return Playbook.model_validate(raw, context={"mails": mails})
+    except ValidationError as exc:
+        problems = [problem for error in exc.errors() for problem in _problems(error)]
+        raise PlaybookError(source, problems) from exc
+
+
+def schema() -> dict[str, Any]:
+    """The playbook's JSON Schema, for editors."""
+    return TypeAdapter(Playbook).json_schema(mode="validation")
+
+
+def _problems(error: Any) -> Iterable[Problem]:  # noqa: ANN401 - pydantic's ErrorDetails, a private TypedDict
+    path = _path(error["loc"])
+    cause = (error.get("ctx") or {}).get("error")
+    if isinstance(cause, _Found):
+        for problem in cause.problems:
+            yield Problem(f"{path}.{problem.path}" if path else problem.path, problem.reason)
+    else:
+        yield Problem(path, _reason(error, cause))
+
+
+def _reason(error: Any, cause: object) -> str:  # noqa: ANN401 - as above
+    kind, got = error["type"], error["input"]
+    if kind == "extra_forbidden":
+        return f"unknown key; allowed here: {_names(_allowed(error['loc']))}"
+    if kind == "missing":
+        return "is missing"
+    if kind == "string_pattern_mismatch":
+        return f"must match {error['ctx']['pattern']}; got {got!r}"
+    if cause is not None:
+        return str(cause)
+    message = error["msg"][:1].lower() + error["msg"][1:]
+    return message if isinstance(got, dict | list) else f"{message}; got {got!r}"
+
+
+def _path(loc: Iterable[int | str]) -> str:
+    path = ""
+    for part in loc:
+        if part == "[key]":
+            continue
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
+    return path
+
+
+def _allowed(loc: tuple[int | str, ...]) -> list[str]:
+    """The keys allowed where `loc`'s last part stands, read off the models."""
+    here: Any = Playbook
+    for part in loc[:-1]:
+        if isinstance(here, type) and issubclass(here, Frozen):
+            fields = {field.alias or name: field for name, field in here.model_fields.items()}
+            here = fields[str(part)].annotation
+        else:
+            here = here.__args__[-1]
+    return [field.alias or name for name, field in here.model_fields.items()]
