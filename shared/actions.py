@@ -48,7 +48,6 @@ class Advance:
     due: Due
     due_at: datetime
     state: dict[str, JsonValue]
-    waiting: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +59,7 @@ class Done:
 
 @dataclass(frozen=True, kw_only=True)
 class Wake:
-    """Bring an agenda item that waits forward to `at`; nothing if there is none, or it does not wait."""
+    """Bring an agenda item forward to `at`, to be looked at again; nothing if there is none, or it is due before."""
 
     programme: str
     member_id: str

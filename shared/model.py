@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha256
 from typing import Literal, NamedTuple
@@ -111,7 +111,7 @@ class Send(Frozen):
     """One line of the send ledger.
 
     `at` is when the status was reached; `token` and `lease_until` belong to the worker that holds a claim;
-    `until` is when a deferred send is looked at again; `attempts` counts calls to SES.
+    `until` is when a deferred send is looked at again; `feedback` is what SES told of it later, kind -> when.
     """
 
     send_id: str
@@ -126,7 +126,6 @@ class Send(Frozen):
     until: Utc | None = None
     token: str | None = None
     lease_until: Utc | None = None
-    attempts: int = 0
     message_id: str | None = None
     feedback: dict[str, str] = {}
 
@@ -134,7 +133,7 @@ class Send(Frozen):
 class Due(Frozen):
     """One item of the agenda: something to look at when `due_at` comes.
 
-    `state` belongs to the programme; `waiting` marks an item that an event may bring forward; `version` guards it.
+    `state` belongs to the programme; `version` guards every change of the item.
     """
 
     programme: str
@@ -142,7 +141,6 @@ class Due(Frozen):
     key: str
     due_at: Utc
     state: dict[str, JsonValue] = {}
-    waiting: bool = False
     version: int = 0
 
 
@@ -165,6 +163,6 @@ class Did(Frozen):
     answers: int = 0
 
 
-def moment(text: str) -> datetime:
-    """An ISO 8601 moment with an offset, as UTC."""
-    return datetime.fromisoformat(text)
+def stamp(moment: datetime) -> str:
+    """A moment as text that sorts in the order of time: UTC, microseconds, always the same width."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,23 @@
+"""Every minute -> deferred mails whose time has come, and sends whose fate was in doubt."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from shared.app import app, scheduled_at
+from shared.sending import follow_up_all
+
+logger = Logger()
+metrics = Metrics()
+
+
+@metrics.log_metrics
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001 - Lambda's signature
+    """Look again at every send that is due for it."""
+    for verdict, count in follow_up_all(app(), scheduled_at(event, app().clock())).items():
+        metrics.add_metric(f"FollowUp{verdict.capitalize()}", MetricUnit.Count, count)

@@ -1,0 +1,57 @@
+"""A tick: take what is due of one programme's agenda, let the programme decide, apply. Work is what is due, no more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from shared.actions import Action
+from shared.app import App
+from shared.apply import apply
+from shared.model import Due, Member
+from shared.programmes import PROGRAMMES
+from shared.store.keys import AGENDA_SHARDS
+
+PAGE = 26
+"""Items a query: one of the first page is the plan, so 25 are due."""
+
+Decide = Callable[[Due, Member | None], list[Action]]
+
+
+def tick(name: str, app: App, now: datetime) -> int:
+    """Settle everything of a programme that is due by `now`; how many items were looked at.
+
+    One item that cannot be decided does not hold up the others: all errors are raised together at the end.
+    """
+    programme, playbook = PROGRAMMES[name], app.playbook
+    plan = programme.plan(playbook)
+    failed: list[Exception] = []
+    looked_at = 0
+    for shard in range(AGENDA_SHARDS):
+        for number, (arranged_by, items) in enumerate(app.store.due(name, shard, now, PAGE)):
+            if number == 0 and arranged_by != plan:
+                # The playbook was edited since: move every item to what is next now; the next tick takes what is due.
+                items = list(app.store.upcoming(name, shard))
+                failed += _settle(items, lambda due, member: programme.rearrange(due, member, playbook), app, now)
+                app.store.set_plan(name, shard, plan)
+                break
+            failed += _settle(items, lambda due, member: programme.on_due(due, member, playbook, now), app, now)
+            looked_at += len(items)
+    if failed:
+        raise ExceptionGroup(f"{len(failed)} agenda items of {name} could not be settled", failed)
+    return looked_at
+
+
+def _settle(items: Sequence[Due], decide: Decide, app: App, now: datetime) -> list[Exception]:
+    if not items:
+        return []
+    members = app.store.members(due.member_id for due in items)
+    decisions, failed = [], []
+    for due in items:
+        try:
+            decisions.append(decide(due, members.get(due.member_id)))
+        except Exception as exc:  # noqa: BLE001 - raised with all the others once the rest is settled
+            exc.add_note(f"agenda item {due.programme}/{due.key} of member {due.member_id}")
+            failed.append(exc)
+    apply(decisions, app, now)
+    return failed

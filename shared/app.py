@@ -1,0 +1,163 @@
+"""The composition root: settings, clients, clock. The only reader of the environment, and of the time."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache, cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError, HTTPClientError
+
+from shared.errors import FlywheelError, Unavailable
+from shared.events import Frozen
+from shared.mail import Mails
+from shared.mailqueue import MailQueue
+from shared.pages import Pages
+from shared.playbook import Playbook
+from shared.ses import Pace, Ses
+from shared.signing import Signer
+from shared.store import Store
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+HERE = Path(__file__).parent
+
+SECRETS_KEPT = 300.0
+"""Seconds that a secret read from Secrets Manager is used before it is read again, so that a rotation takes effect."""
+
+QUICK = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
+# One attempt only: SES has no idempotency token, and the SDK's own retry after a lost reply would send a mail twice.
+ONCE = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 1})
+
+
+class Settings(Frozen):
+    """What the stack tells a function, one `FLYWHEEL_<NAME>` variable each; a function gets only what it needs."""
+
+    table: str = ""
+    mail_queue_url: str = ""
+    webhook_secret: str = ""
+    links_secret: str = ""
+    links_url: str = ""
+    configuration_set: str = ""
+    mailer_workers: int = 2
+    local_clock: bool = False
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Settings:
+        """Read the settings; FlywheelError when one is not what it must be."""
+        given = {name: environment[f"FLYWHEEL_{name.upper()}"] for name in cls.model_fields if f"FLYWHEEL_{name.upper()}" in environment}
+        try:
+            return cls.model_validate(given)
+        except ValueError as exc:
+            raise FlywheelError(f"the environment's FLYWHEEL_ variables are wrong: {exc}") from exc
+
+
+class App:
+    """Everything a function works with, made when first used. Every part can be given, for tests and the local stack."""
+
+    def __init__(self, settings: Settings, *, playbook: Playbook | None = None, code: Path = HERE) -> None:
+        self.settings = settings
+        self._code = code
+        self._secrets: dict[str, tuple[float, dict[str, Any]]] = {}
+        if playbook is not None:
+            self.playbook = playbook
+
+    @cached_property
+    def playbook(self) -> Playbook:
+        """The playbook as it was compiled into the bundle."""
+        return Playbook.model_validate_json((self._code / "playbook.json").read_bytes())
+
+    @cached_property
+    def store(self) -> Store:
+        """The table."""
+        return Store(boto3.client("dynamodb", config=QUICK), self.settings.table)
+
+    @cached_property
+    def queue(self) -> MailQueue:
+        """The mail queue."""
+        return MailQueue(boto3.client("sqs", config=QUICK), self.settings.mail_queue_url)
+
+    @cached_property
+    def ses(self) -> Ses:
+        """The way out for mails."""
+        return Ses(boto3.client("sesv2", config=ONCE), self.settings.configuration_set)
+
+    @cached_property
+    def pace(self) -> Pace:
+        """This worker's share of the account's send rate, read once a worker."""
+        return Pace(self.ses.max_send_rate() / self.settings.mailer_workers, monotonic=time.monotonic, sleep=time.sleep)
+
+    @cached_property
+    def mails(self) -> Mails:
+        """The compiled mails."""
+        return Mails(self._code / "mails")
+
+    @cached_property
+    def pages(self) -> Pages:
+        """The pages that links lead to."""
+        return Pages(self._code / "pages")
+
+    @property
+    def signer(self) -> Signer:
+        """Signs and reads the tokens in links."""
+        return Signer(self._secret(self.settings.links_secret))
+
+    @cached_property
+    def _secrets_manager(self) -> SecretsManagerClient:
+        return boto3.client("secretsmanager", config=QUICK)
+
+    def webhook_secrets(self, platform: str) -> list[str]:
+        """Every secret that a platform may sign with; none means that its webhooks are refused."""
+        given = self._secret(self.settings.webhook_secret).get(platform, [])
+        return [given] if isinstance(given, str) else list(given)
+
+    def clock(self) -> datetime:
+        """The time, asked once an invocation. On the local stack, the instant that was set there, if one was."""
+        if self.settings.local_clock and (instant := self.store.local_clock()) is not None:
+            return instant
+        return datetime.now(UTC)
+
+    def token(self) -> str:
+        """A new fencing token."""
+        return uuid4().hex
+
+    def _secret(self, arn: str) -> dict[str, Any]:
+        read_at, secret = self._secrets.get(arn, (-SECRETS_KEPT, {}))
+        if time.monotonic() - read_at >= SECRETS_KEPT:
+            secret = self._read_secret(arn)
+            self._secrets[arn] = (time.monotonic(), secret)
+        return secret
+
+    def _read_secret(self, arn: str) -> dict[str, Any]:
+        try:
+            text = self._secrets_manager.get_secret_value(SecretId=arn)["SecretString"]
+        except (ClientError, HTTPClientError) as exc:
+            raise Unavailable(f"a secret could not be read: {type(exc).__name__}") from exc
+        secret = json.loads(text)
+        if not isinstance(secret, dict):
+            raise FlywheelError("a secret must be a JSON object")
+        return secret
+
+
+@cache
+def app() -> App:
+    """The one App of this process."""
+    return App(Settings.from_environment(os.environ))
+
+
+def scheduled_at(event: Mapping[str, Any], clock: datetime) -> datetime:
+    """When a schedule's tick is for: its own timestamp, or `clock` where the scheduler did not fill it in."""
+    try:
+        moment = datetime.fromisoformat(str(event.get("scheduled_time")))
+    except ValueError:
+        return clock
+    return moment.astimezone(UTC) if moment.tzinfo else clock

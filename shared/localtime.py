@@ -1,0 +1,27 @@
+"""Local calendar days and times of day as moments, right through every change of the clocks."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+
+def local_day(moment: datetime, zone: ZoneInfo) -> date:
+    """The calendar day that a moment falls on in a zone."""
+    return moment.astimezone(zone).date()
+
+
+def at_local(day: date, clock: time, zone: ZoneInfo) -> datetime:
+    """When the wall clock of a zone shows `clock` on `day`, in UTC.
+
+    Where the clocks go back and it shows twice, the first; where they go forward and it never shows, the moment that
+    many minutes after the jump (02:30 becomes 03:30), as PEP 495 resolves a gap with fold=0. Where a zone skips the
+    whole day (Samoa, 2011-12-30), that rule still gives a moment, on the next day the zone had.
+    """
+    return datetime.combine(day, clock, zone).astimezone(UTC)
+
+
+def next_local(after: datetime, clock: time, zone: ZoneInfo) -> datetime:
+    """The first moment at or after `after` at which the wall clock shows `clock`."""
+    today = at_local(local_day(after, zone), clock, zone)
+    return today if today >= after else at_local(local_day(after, zone) + timedelta(days=1), clock, zone)

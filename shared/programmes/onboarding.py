@@ -1,0 +1,166 @@
+"""Onboarding: the steps of a member's first weeks, each at its local time on its local day, once.
+
+Two pure functions over (event or due item, member, playbook, now). Knows no AWS and no clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from hashlib import sha256
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, TypeAdapter
+
+from shared.actions import Action, Advance, Arm, Done, SendMail, Skip, Wake
+from shared.events import CommunityEvent, Frozen, MemberJoined, Utc
+from shared.localtime import at_local, local_day, next_local
+from shared.members import meets
+from shared.model import Due, Member, SendId
+from shared.playbook import Playbook, Step
+
+NAME = "onboarding"
+KEY = "steps"
+
+
+class Enrolment(Frozen):
+    """What the agenda item remembers: when the member joined, the steps settled so far, the last one handed over."""
+
+    joined_at: Utc
+    settled: list[str] = Field(default_factory=list)
+    last_sent_at: Utc | None = None
+
+
+_STATE: TypeAdapter[Enrolment] = TypeAdapter(Enrolment)
+
+
+def on_event(event: CommunityEvent, before: Member | None, member: Member, playbook: Playbook) -> list[Action]:
+    """Enrol a member who joins; look again at one whose address or time zone has changed."""
+    actions: list[Action] = []
+    joined_at = member.joined_at
+    if isinstance(event, MemberJoined) and joined_at is not None and _enrols(member, joined_at, playbook):
+        state = Enrolment(joined_at=joined_at).model_dump(mode="json")
+        actions.append(Arm(programme=NAME, member_id=member.id, key=KEY, due_at=joined_at, state=state))
+    if before is not None and (before.email, before.timezone) != (member.email, member.timezone):
+        actions.append(Wake(programme=NAME, member_id=member.id, key=KEY, at=event.received_at))
+    return actions
+
+
+def on_due(due: Due, member: Member | None, playbook: Playbook, now: datetime) -> list[Action]:
+    """Settle the steps that are due, and say when to look again."""
+    rules = playbook.onboarding
+    enrolment = _STATE.validate_python(due.state)
+    zone = zone_of(member, playbook)
+    actions: list[Action] = []
+    if member is None or (stopped := _stop(member)) is not None:
+        reason = "unknown_member" if member is None else stopped
+        return [*(_skip(due, step, now, reason) for step in _open_steps(playbook, enrolment)), Done(due=due)]
+    for step in _open_steps(playbook, enrolment):
+        at = step_due_at(step, enrolment, playbook, zone)
+        if at > now:
+            return [*actions, _look_again(due, enrolment, at)]
+        reason = _reason_to_skip(step, member, now - at, playbook)
+        if reason is not None:
+            actions.append(_skip(due, step, at, reason))
+            enrolment = _settle(enrolment, step)
+            continue
+        if member.email is None:
+            return [*actions, _look_again(due, enrolment, at + rules.wait_for_address)]
+        if (not_before := _not_before(enrolment, step, playbook, zone)) > now:
+            return [*actions, _look_again(due, enrolment, not_before)]
+        actions.append(_send(due, step, member, at))
+        enrolment = _settle(enrolment, step).model_copy(update={"last_sent_at": now})
+    return [*actions, _close_or_stay_open(due, enrolment, playbook, now)]
+
+
+def plan(playbook: Playbook) -> str:
+    """A fingerprint of everything that decides when a step is due; when it changes, agendas are rearranged."""
+    rules = playbook.onboarding
+    times = [f"{step.key}@{step.day}@{step.send_at or rules.send_at}" for step in rules.steps]
+    return sha256("|".join([str(rules.open_for), playbook.community.timezone, *times]).encode()).hexdigest()[:16]
+
+
+def rearrange(due: Due, member: Member | None, playbook: Playbook) -> list[Action]:
+    """Move an agenda item to what is next under the playbook as it is now; nothing when that has not changed."""
+    enrolment = _STATE.validate_python(due.state)
+    zone = zone_of(member, playbook)
+    steps = _open_steps(playbook, enrolment)
+    at = step_due_at(steps[0], enrolment, playbook, zone) if steps else enrolment.joined_at + playbook.onboarding.open_for
+    if steps:
+        at = max(at, _not_before(enrolment, steps[0], playbook, zone))
+    return [] if at == due.due_at else [_look_again(due, enrolment, at)]
+
+
+def step_due_at(step: Step, enrolment: Enrolment, playbook: Playbook, zone: ZoneInfo) -> datetime:
+    """When a step is due: day 1 at once; day N at its local time on the (N-1)th local calendar day after joining."""
+    if step.day == 1:
+        return enrolment.joined_at
+    day = local_day(enrolment.joined_at, zone) + timedelta(days=step.day - 1)
+    return at_local(day, step.send_at or playbook.onboarding.send_at, zone)
+
+
+def zone_of(member: Member | None, playbook: Playbook) -> ZoneInfo:
+    """The member's own time zone, else the community's."""
+    return ZoneInfo((member.timezone if member else None) or playbook.community.timezone)
+
+
+def _enrols(member: Member, joined_at: datetime, playbook: Playbook) -> bool:
+    return joined_at >= playbook.onboarding.start and member.status == "active" and member.merged_into is None
+
+
+def _stop(member: Member) -> str | None:
+    """Why nothing more of this programme goes to a member, if so."""
+    if member.merged_into is not None:
+        return "merged"
+    if member.role != "member":
+        return member.role
+    return None if member.status == "active" else member.status
+
+
+def _open_steps(playbook: Playbook, enrolment: Enrolment) -> Sequence[Step]:
+    return [step for step in playbook.onboarding.steps if step.key not in enrolment.settled]
+
+
+def _reason_to_skip(step: Step, member: Member, late: timedelta, playbook: Playbook) -> str | None:
+    for condition in step.unless:
+        if meets(member, condition):
+            return f"unless_{condition}"
+    rules = playbook.onboarding
+    if member.email is None:
+        return "no_address" if late >= rules.wait_for_address else None
+    return "stale" if late > rules.stale_after else None
+
+
+def _not_before(enrolment: Enrolment, step: Step, playbook: Playbook, zone: ZoneInfo) -> datetime:
+    """The first moment that keeps `min_gap` after the last mail, at the step's local time."""
+    last = enrolment.last_sent_at
+    if last is None:
+        return enrolment.joined_at
+    return next_local(last + playbook.onboarding.min_gap, step.send_at or playbook.onboarding.send_at, zone)
+
+
+def _settle(enrolment: Enrolment, step: Step) -> Enrolment:
+    return enrolment.model_copy(update={"settled": [*enrolment.settled, step.key]})
+
+
+def _send(due: Due, step: Step, member: Member, at: datetime) -> SendMail:
+    left_out = tuple(part for part, condition in step.leave_out.items() if meets(member, condition))
+    return SendMail(send_id=_send_id(due, step), mail=step.mail, planned_at=at, leave_out=left_out)
+
+
+def _skip(due: Due, step: Step, at: datetime, reason: str) -> Skip:
+    return Skip(send_id=_send_id(due, step), mail=step.mail, reason=reason, planned_at=at)
+
+
+def _send_id(due: Due, step: Step) -> SendId:
+    return SendId(programme=NAME, step=step.key, member_id=due.member_id)
+
+
+def _look_again(due: Due, enrolment: Enrolment, at: datetime) -> Advance:
+    return Advance(due=due, due_at=at, state=enrolment.model_dump(mode="json"))
+
+
+def _close_or_stay_open(due: Due, enrolment: Enrolment, playbook: Playbook, now: datetime) -> Action:
+    """All steps are settled: stay on the agenda while a step added later could still reach this member."""
+    closes_at = enrolment.joined_at + playbook.onboarding.open_for
+    return Done(due=due) if closes_at <= now else _look_again(due, enrolment, closes_at)

@@ -1,0 +1,96 @@
+"""One call to SES, exactly one attempt, and an honest answer to "was it sent?"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, HTTPClientError
+
+from shared.mail import Composed
+from shared.model import SendId
+
+if TYPE_CHECKING:
+    from mypy_boto3_sesv2 import SESV2Client
+
+REFUSED_MAILS = frozenset({"MessageRejected", "BadRequestException"})
+"""SES looked at this very mail and will not have it."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a call to SES.
+
+    `accepted`: sent, with SES's message id. `refused`: this mail never will be. `not_sent`: surely not sent, try later
+    (throttled, paused, unreachable, a fault in the set-up). `in_doubt`: the reply was lost, it may have been sent.
+    """
+
+    kind: Literal["accepted", "refused", "not_sent", "in_doubt"]
+    detail: str
+
+
+class Ses:
+    """SES version 2, through a client that makes one attempt a call."""
+
+    def __init__(self, client: SESV2Client, configuration_set: str) -> None:
+        self._client = client
+        self._configuration_set = configuration_set
+
+    def max_send_rate(self) -> float:
+        """Mails a second that the account may send."""
+        return float(self._client.get_account()["SendQuota"]["MaxSendRate"])
+
+    def send(self, mail: Composed, send_id: SendId) -> Outcome:
+        """Hand one mail to SES, once."""
+        try:
+            got = self._client.send_email(
+                FromEmailAddress=mail.sender,
+                ReplyToAddresses=[mail.reply_to] if mail.reply_to else [],
+                Destination={"ToAddresses": [mail.to]},
+                Content={
+                    "Simple": {
+                        "Subject": {"Data": mail.subject, "Charset": "UTF-8"},
+                        "Body": {
+                            "Text": {"Data": mail.text, "Charset": "UTF-8"},
+                            "Html": {"Data": mail.html, "Charset": "UTF-8"},
+                        },
+                        "Headers": [{"Name": name, "Value": value} for name, value in mail.headers.items()],
+                    }
+                },
+                EmailTags=[{"Name": "send", "Value": send_id.tag}],
+                ConfigurationSetName=self._configuration_set,
+            )
+        except ClientError as exc:
+            return _answered(exc)
+        except (ConnectTimeoutError, EndpointConnectionError) as exc:
+            return Outcome("not_sent", type(exc).__name__)
+        except HTTPClientError as exc:
+            return Outcome("in_doubt", type(exc).__name__)
+        return Outcome("accepted", got["MessageId"])
+
+
+def _answered(exc: ClientError) -> Outcome:
+    code = exc.response["Error"]["Code"]
+    if code in REFUSED_MAILS:
+        return Outcome("refused", code)
+    if exc.response["ResponseMetadata"].get("HTTPStatusCode", 0) >= 500:
+        return Outcome("in_doubt", code)
+    return Outcome("not_sent", code)
+
+
+class Pace:
+    """Keeps one worker within its share of the send rate, by waiting before each mail."""
+
+    def __init__(self, rate: float, *, monotonic: Callable[[], float], sleep: Callable[[float], None]) -> None:
+        self._gap = 1 / rate
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._next = 0.0
+
+    def wait(self) -> None:
+        """Return when the next mail may go."""
+        now = self._monotonic()
+        if now < self._next:
+            self._sleep(self._next - now)
+        self._next = max(now, self._next) + self._gap

@@ -1,0 +1,47 @@
+"""Tokens in links: signed with HMAC-SHA256, bound to one purpose, keyed so that keys can be rotated.
+
+A token never expires by itself and says nothing to who reads it but opaque ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from hashlib import sha256
+from typing import Any, Literal
+
+from itsdangerous import BadData, URLSafeSerializer
+
+from shared.errors import InvalidToken
+
+Purpose = Literal["unsubscribe", "survey"]
+
+
+class Signer:
+    """Signs with the current key and accepts every key it is given.
+
+    `keys` is what the links secret holds: `{"current": "2", "1": "<old key>", "2": "<key>"}`.
+    """
+
+    def __init__(self, keys: Mapping[str, str]) -> None:
+        current = keys["current"]
+        # itsdangerous signs with the last key of the list and accepts all of them.
+        self._keys = [key for name, key in keys.items() if name not in {"current", current}] + [keys[current]]
+
+    def sign(self, purpose: Purpose, *parts: str) -> str:
+        """A token for one purpose, carrying `parts` in the open."""
+        return str(self._serializer(purpose).dumps(list(parts)))
+
+    def read(self, purpose: Purpose, token: str) -> tuple[str, ...]:
+        """The parts of a token that we signed for this purpose; InvalidToken otherwise."""
+        try:
+            parts: Any = self._serializer(purpose).loads(token)
+        except BadData as exc:
+            raise InvalidToken("this token was not signed by us for this purpose") from exc
+        if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
+            raise InvalidToken("this token does not hold what its purpose needs")
+        return tuple(parts)
+
+    def _serializer(self, purpose: Purpose) -> URLSafeSerializer[str]:
+        return URLSafeSerializer(
+            self._keys, salt=f"flywheel.{purpose}.v1", signer_kwargs={"digest_method": sha256, "key_derivation": "hmac"}
+        )

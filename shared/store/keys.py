@@ -1,0 +1,82 @@
+"""Every key of the table, and nowhere else. A key is `(pk, sk)`; shards spread what would be one hot partition."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from hashlib import sha256
+from zlib import crc32
+
+from shared.model import Identity, SendId, stamp
+
+LOG_SHARDS = 8
+AGENDA_SHARDS = 4
+
+Key = tuple[str, str]
+
+PROFILE = "PROFILE"
+LAST_SEND = "SEND#\x7f"
+FIRST_DUE_AT = "0"
+"""Sorts before every moment: an item with it comes back with every look at its shard of the agenda."""
+
+ORDINALS: Key = ("ORDINALS", "NEXT")
+LOCAL_CLOCK: Key = ("LOCAL", "CLOCK")
+
+
+def log(day: date, identity: Identity, event_id: str) -> Key:
+    """An event of the log. The actor leads the sort key, so that one person's day can be read on its own."""
+    return log_partition(day, crc32(str(identity).encode()) % LOG_SHARDS), f"{identity}#{event_id}"
+
+
+def log_partition(day: date, shard: int) -> str:
+    """One shard of a UTC day of the log."""
+    return f"LOG#{day.isoformat()}#{shard}"
+
+
+def seen(event_id: str) -> Key:
+    """The guard of an event that carries no time of its own, and so could fall into two days' logs."""
+    return f"SEEN#{event_id}", "SEEN"
+
+
+def member(member_id: str) -> Key:
+    """A member's profile."""
+    return f"MEMBER#{member_id}", PROFILE
+
+
+def identity(identity: Identity) -> Key:
+    """Whose this id on a platform is."""
+    return f"IDENTITY#{identity}", "IDENTITY"
+
+
+def address(email: str) -> Key:
+    """Whose this verified address is; the address itself is not in the key."""
+    return f"EMAIL#{sha256(email.strip().lower().encode()).hexdigest()}", "IDENTITY"
+
+
+def send(send_id: SendId) -> Key:
+    """A line of the send ledger."""
+    return f"MEMBER#{send_id.member_id}", f"SEND#{send_id}"
+
+
+def due(programme: str, member_id: str, key: str) -> Key:
+    """An item of the agenda."""
+    return f"MEMBER#{member_id}", f"DUE#{programme}#{key}"
+
+
+def plan(programme: str, shard: int) -> Key:
+    """What plan a shard of a programme's agenda was last arranged by."""
+    return f"AGENDA#{programme}#{shard}", "PLAN"
+
+
+def agenda(programme: str, member_id: str) -> str:
+    """The index partition of a member's agenda items of one programme."""
+    return agenda_partition(programme, crc32(member_id.encode()) % AGENDA_SHARDS)
+
+
+def agenda_partition(programme: str, shard: int) -> str:
+    """One shard of a programme's agenda, in the index `agenda`."""
+    return f"{programme}#{shard}"
+
+
+def due_at(moment: datetime) -> str:
+    """A moment as the index sorts it."""
+    return stamp(moment)
