@@ -1,0 +1,1 @@
+"""One module a Lambda, named for its job: parse, one call, return."""

@@ -1,4 +1,4 @@
-"""The mail queue -> SES, one mail at a time at this worker's pace. A mail that must come again is reported to the queue."""
+"""The mail queue -> SES, one mail at a time at this worker's pace. What must come again is reported to the queue."""
 
 from __future__ import annotations
 

@@ -21,7 +21,10 @@ metrics = Metrics()
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
     """React to a batch of the stream; a record that fails is reported, and so comes again with those after it."""
-    logged = {record["dynamodb"]["SequenceNumber"]: event_of(values(record["dynamodb"]["NewImage"])) for record in event["Records"]}
+    logged = {
+        record["dynamodb"]["SequenceNumber"]: event_of(values(record["dynamodb"]["NewImage"]))
+        for record in event["Records"]
+    }
     failed = react(list(logged.values()), app(), app().clock())
     for event_id, error in failed.items():
         logger.error("event failed", extra={"event_id": event_id, "error": type(error).__name__})

@@ -1,0 +1,1 @@
+"""The domain: what happens, whatever triggered it."""

@@ -31,8 +31,8 @@ def tick(name: str, app: App, now: datetime) -> int:
         for number, (arranged_by, items) in enumerate(app.store.due(name, shard, now, PAGE)):
             if number == 0 and arranged_by != plan:
                 # The playbook was edited since: move every item to what is next now; the next tick takes what is due.
-                items = list(app.store.upcoming(name, shard))
-                failed += _settle(items, lambda due, member: programme.rearrange(due, member, playbook), app, now)
+                upcoming = list(app.store.upcoming(name, shard))
+                failed += _settle(upcoming, lambda due, member: programme.rearrange(due, member, playbook), app, now)
                 app.store.set_plan(name, shard, plan)
                 break
             failed += _settle(items, lambda due, member: programme.on_due(due, member, playbook, now), app, now)

@@ -54,7 +54,8 @@ class Settings(Frozen):
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Settings:
         """Read the settings; FlywheelError when one is not what it must be."""
-        given = {name: environment[f"FLYWHEEL_{name.upper()}"] for name in cls.model_fields if f"FLYWHEEL_{name.upper()}" in environment}
+        variables = {name: f"FLYWHEEL_{name.upper()}" for name in cls.model_fields}
+        given = {name: environment[variable] for name, variable in variables.items() if variable in environment}
         try:
             return cls.model_validate(given)
         except ValueError as exc:
@@ -62,7 +63,7 @@ class Settings(Frozen):
 
 
 class App:
-    """Everything a function works with, made when first used. Every part can be given, for tests and the local stack."""
+    """Everything a function works with, each part made when first used."""
 
     def __init__(self, settings: Settings, *, playbook: Playbook | None = None, code: Path = HERE) -> None:
         self.settings = settings
@@ -113,7 +114,8 @@ class App:
 
     @cached_property
     def _secrets_manager(self) -> SecretsManagerClient:
-        return boto3.client("secretsmanager", config=QUICK)
+        client: SecretsManagerClient = boto3.client("secretsmanager", config=QUICK)
+        return client
 
     def webhook_secrets(self, platform: str) -> list[str]:
         """Every secret that a platform may sign with; none means that its webhooks are refused."""

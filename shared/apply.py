@@ -38,7 +38,13 @@ def _apply_one(action: Action, store: Store, now: datetime) -> None:
             store.skip(_skipped(action, now))
         case Arm():
             store.arm(
-                Due(programme=action.programme, member_id=action.member_id, key=action.key, due_at=action.due_at, state=action.state)
+                Due(
+                    programme=action.programme,
+                    member_id=action.member_id,
+                    key=action.key,
+                    due_at=action.due_at,
+                    state=action.state,
+                )
             )
         case Advance():
             store.advance(action.due, action.due.model_copy(update={"due_at": action.due_at, "state": action.state}))
@@ -49,7 +55,9 @@ def _apply_one(action: Action, store: Store, now: datetime) -> None:
 
 
 def _planned(mail: SendMail) -> PlannedMail:
-    return PlannedMail(send_id=str(mail.send_id), mail=mail.mail, planned_at=mail.planned_at, leave_out=list(mail.leave_out))
+    return PlannedMail(
+        send_id=str(mail.send_id), mail=mail.mail, planned_at=mail.planned_at, leave_out=list(mail.leave_out)
+    )
 
 
 def _skipped(skip: Skip, now: datetime) -> Send:

@@ -5,7 +5,7 @@ Knows no platform and no storage. Ids are strings, times are aware UTC, money is
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
@@ -26,7 +26,8 @@ class Frozen(BaseModel):
 class Profile(Frozen):
     """What a platform told us about a person; None means the platform did not say.
 
-    `email` counts only when `email_verified`; `timezone` is an IANA name, `locale` a BCP 47 tag as the platform wrote it.
+    `email` counts only when `email_verified`; `timezone` is an IANA name, `locale` a language tag as the platform wrote
+    it.
     """
 
     name: str | None = None

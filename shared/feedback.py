@@ -1,4 +1,4 @@
-"""What SES tells of a mail afterwards, in any order, twice, early or late: a total function, unknown things are no-ops."""
+"""What SES tells of a mail afterwards: in any order, twice, early or late; what is unknown changes nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,18 @@ from shared.events import Frozen, Utc
 from shared.members import ALL_MARKETING, decide, suppress
 from shared.model import Consent, SendId
 
-Kind = Literal["send", "delivery", "bounce", "complaint", "reject", "open", "click", "rendering_failure", "delivery_delay", "subscription"]
+Kind = Literal[
+    "send",
+    "delivery",
+    "bounce",
+    "complaint",
+    "reject",
+    "open",
+    "click",
+    "rendering_failure",
+    "delivery_delay",
+    "subscription",
+]
 
 _KINDS: dict[str, Kind] = {
     "Send": "send",
@@ -66,4 +77,3 @@ def note(feedback: Feedback, app: App) -> bool:
         refusal = Consent(given=False, at=feedback.at)
         app.store.change_member(feedback.send_id.member_id, lambda member: decide(member, ALL_MARKETING, refusal))
     return True
-

@@ -72,12 +72,13 @@ def _about_time(sends: Iterable[Send], planned: PlannedMail, playbook: Playbook,
         for send in sends
         if send.status is SendStatus.SENT and SendId.parse(send.send_id).programme == send_id.programme
     ]
-    free_at = max(sent, default=datetime.min.replace(tzinfo=now.tzinfo)) + (programme.min_gap(playbook) if sent else timedelta(0))
-    return WhyNot("min_gap", until=free_at) if free_at > now else None
+    if not sent or (free_at := max(sent) + programme.min_gap(playbook)) <= now:
+        return None
+    return WhyNot("min_gap", until=free_at)
 
 
 def retry_at(planned: PlannedMail, now: datetime) -> datetime:
-    """When a mail that surely was not sent is tried again: after half its age, within 1 to 60 minutes, spread by 25 %."""
+    """When a mail that surely was not sent is tried again: after half its age, 1 to 60 minutes, spread by 25 %."""
     wait = min(max((now - planned.planned_at) / 2, timedelta(minutes=1)), timedelta(hours=1))
     return now + wait * (1 + crc32(planned.send_id.encode()) % 1000 / 4000)
 

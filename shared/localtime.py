@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
+
+
+@lru_cache(maxsize=1024)
+def is_zone(name: str) -> bool:
+    """Whether this is an IANA time zone that we know."""
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, LookupError):  # a path, a folder of zones such as `Europe`, an unknown name
+        return False
+    return True
 
 
 def local_day(moment: datetime, zone: ZoneInfo) -> date:

@@ -6,9 +6,9 @@ Every field moves only forward: the newest profile and status win by their own t
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from zoneinfo import available_timezones
 
 from shared.events import ACTIVITY, CommunityEvent, MemberJoined, MemberLeft, MemberUpdated, Profile
+from shared.localtime import is_zone
 from shared.model import Consent, Identity, Member, MemberStatus, member_id_of
 from shared.playbook import Condition
 
@@ -29,7 +29,9 @@ def fold(member: Member, event: CommunityEvent) -> Member:
     """The member after this event; the same member when it tells nothing new."""
     changes: dict[str, object] = {"identities": member.identities | {f"{event.platform}:{event.actor}"}}
     if isinstance(event, MemberJoined):
-        changes |= {"joined_at": _earliest(member.joined_at, event.occurred_at)} | _status(member, "active", event.occurred_at)
+        changes |= {"joined_at": _earliest(member.joined_at, event.occurred_at)} | _status(
+            member, "active", event.occurred_at
+        )
     if isinstance(event, MemberLeft):
         changes |= _status(member, event.reason, event.occurred_at)
     if isinstance(event, MemberJoined | MemberUpdated):
@@ -99,7 +101,7 @@ def _told(profile: Profile) -> dict[str, object]:
     told: dict[str, object] = {"name": profile.name, "locale": profile.locale}
     if profile.email_verified:
         told["email"] = profile.email
-    if profile.timezone in available_timezones():
+    if profile.timezone and is_zone(profile.timezone):
         told["timezone"] = profile.timezone
     return {name: value for name, value in told.items() if value}
 
@@ -111,7 +113,11 @@ def _activity(member: Member, event: CommunityEvent) -> dict[str, object]:
         changes["last_active_at"] = at
     if member.joined_at and timedelta(0) <= at - member.joined_at < REMEMBERED:
         changes["active_days"] = member.active_days | {at.date().isoformat()}
-    first = {"post.created": "first_post_at", "comment.created": "first_comment_at", "survey.answered": "survey_answered_at"}
+    first = {
+        "post.created": "first_post_at",
+        "comment.created": "first_comment_at",
+        "survey.answered": "survey_answered_at",
+    }
     if (name := first.get(event.type)) and getattr(member, name) is None:
         changes[name] = at
     return changes

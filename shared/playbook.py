@@ -11,7 +11,6 @@ from datetime import time, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from zoneinfo import available_timezones
 
 from pydantic import (
     AfterValidator,
@@ -28,6 +27,7 @@ from pydantic import (
 
 from shared.errors import PlaybookError, Problem
 from shared.events import Frozen, Utc
+from shared.localtime import is_zone
 
 Condition = Literal["posted", "commented", "contributed", "answered_survey"]
 """What may be known of a member that makes a step, or a part of its mail, unneeded."""
@@ -50,7 +50,7 @@ def _duration_text(value: timedelta) -> str:
 
 
 def _zone(value: str) -> str:
-    if value not in available_timezones():
+    if not is_zone(value):
         raise ValueError(f"must be an IANA time zone such as Europe/Berlin; got {value!r}")
     return value
 
@@ -98,7 +98,7 @@ class Sender(Frozen):
 
 
 class Mail(Frozen):
-    """How a mail is treated: its class decides what happens when a send is in doubt, its category what consent it needs."""
+    """How a mail is treated: its class decides what a doubtful send becomes, its category what consent it needs."""
 
     class_: Literal["marketing", "service"] = Field(alias="class")
     category: Key
@@ -107,7 +107,7 @@ class Mail(Frozen):
 
 
 class Step(Frozen):
-    """One onboarding step. `key` is its name for ever; `leave_out` names parts of the mail and when they are left out."""
+    """One onboarding step. `key` is its name for ever; `leave_out` names parts of its mail and when they stay out."""
 
     key: Key
     day: int = Field(ge=1, le=365)
@@ -134,13 +134,24 @@ class Onboarding(Frozen):
         first_use: dict[str, int] = {}
         for at, step in enumerate(self.steps):
             if step.key in first_use:
-                problems.append(Problem(f"steps[{at}].key", f"{step.key!r} is already steps[{first_use[step.key]}]; every step needs its own key"))
+                problems.append(
+                    Problem(
+                        f"steps[{at}].key",
+                        f"{step.key!r} is already steps[{first_use[step.key]}]; every step needs its own key",
+                    )
+                )
             first_use.setdefault(step.key, at)
             if step.day > self.open_for.days:
-                problems.append(Problem(f"steps[{at}].day", f"must lie within open_for ({self.open_for.days}d); got {step.day}"))
+                problems.append(
+                    Problem(f"steps[{at}].day", f"must lie within open_for ({self.open_for.days}d); got {step.day}")
+                )
         for at, (before, step) in enumerate(pairwise(self.steps), start=1):
             if step.day <= before.day:
-                problems.append(Problem(f"steps[{at}].day", f"must be later than the step before it (day {before.day}); got {step.day}"))
+                problems.append(
+                    Problem(
+                        f"steps[{at}].day", f"must be later than the step before it (day {before.day}); got {step.day}"
+                    )
+                )
         _raise(problems)
         return self
 
@@ -220,19 +231,27 @@ class Playbook(Frozen):
     def _wrong_references(self) -> Iterable[Problem]:
         for name, mail in self.mails.items():
             if mail.sender not in self.senders:
-                yield Problem(f"mails.{name}.sender", f"unknown sender {mail.sender!r}; the senders are {_names(self.senders)}")
+                yield Problem(
+                    f"mails.{name}.sender", f"unknown sender {mail.sender!r}; the senders are {_names(self.senders)}"
+                )
         for at, step in enumerate(self.onboarding.steps):
             if step.mail not in self.mails:
-                yield Problem(f"onboarding.steps[{at}].mail", f"unknown mail {step.mail!r}; the mails are {_names(self.mails)}")
+                yield Problem(
+                    f"onboarding.steps[{at}].mail", f"unknown mail {step.mail!r}; the mails are {_names(self.mails)}"
+                )
 
     def _missing_texts(self) -> Iterable[Problem]:
         for path, text in _texts(self, ""):
             for locale in self.locales:
                 if locale not in text:
-                    yield Problem(path, f"missing locale {locale!r}; this playbook's locales are {_names(self.locales)}")
+                    yield Problem(
+                        path, f"missing locale {locale!r}; this playbook's locales are {_names(self.locales)}"
+                    )
             for locale in text:
                 if locale not in self.locales:
-                    yield Problem(f"{path}.{locale}", f"unknown locale; this playbook's locales are {_names(self.locales)}")
+                    yield Problem(
+                        f"{path}.{locale}", f"unknown locale; this playbook's locales are {_names(self.locales)}"
+                    )
 
     def _unwritten_mails(self, written: Mapping[str, Collection[str]] | None) -> Iterable[Problem]:
         if written is None:
@@ -243,7 +262,9 @@ class Playbook(Frozen):
                 continue
             for locale in self.locales:
                 if locale not in written[name]:
-                    yield Problem(f"mails.{name}", f"missing locale {locale!r}; it is written in {_names(written[name])}")
+                    yield Problem(
+                        f"mails.{name}", f"missing locale {locale!r}; it is written in {_names(written[name])}"
+                    )
 
     def locale_for(self, preferred: str | None) -> str:
         """The playbook's locale nearest to what a member prefers (`ru-RU` -> `ru`), else the first one."""
@@ -251,7 +272,7 @@ class Playbook(Frozen):
         return language if language in self.locales else self.locales[0]
 
 
-class _Found(ValueError):
+class _FoundError(ValueError):
     """Problems found by a whole-model rule, each with its own path below the model."""
 
     def __init__(self, problems: list[Problem]) -> None:
@@ -261,7 +282,7 @@ class _Found(ValueError):
 
 def _raise(problems: list[Problem]) -> None:
     if problems:
-        raise _Found(problems)
+        raise _FoundError(problems)
 
 
 def _names(names: Iterable[str]) -> str:
@@ -295,7 +316,7 @@ def load(path: Path, mails: Mapping[str, Collection[str]] | None = None) -> Play
     `mails` are the mails that are written, name -> locales; without it their existence is not checked.
     Raises PlaybookError with every problem, its path and what is allowed.
     """
-    import yaml  # not in the bundle: functions read compiled JSON
+    import yaml  # noqa: PLC0415 - not in the bundle: functions read compiled JSON
 
     try:
         text = path.read_text(encoding="utf-8")
@@ -335,7 +356,7 @@ def schema() -> dict[str, Any]:
 def _problems(error: Any) -> Iterable[Problem]:  # noqa: ANN401 - pydantic's ErrorDetails, a private TypedDict
     path = _path(error["loc"])
     cause = (error.get("ctx") or {}).get("error")
-    if isinstance(cause, _Found):
+    if isinstance(cause, _FoundError):
         for problem in cause.problems:
             yield Problem(f"{path}.{problem.path}" if path else problem.path, problem.reason)
     else:

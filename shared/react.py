@@ -111,7 +111,9 @@ def _own(
 def _merge(one: Member, other: Member, app: App) -> Member:
     """Two members are one person: who joined first goes on, the other only points there."""
     latest = datetime.max.replace(tzinfo=UTC)
-    survivor, merged = sorted((one, other), key=lambda member: (member.joined_at or latest, member.created_at, member.id))
+    survivor, merged = sorted(
+        (one, other), key=lambda member: (member.joined_at or latest, member.created_at, member.id)
+    )
     absorbed = app.store.change_member(survivor.id, lambda current: absorb(current, merged))
     app.store.change_member(merged.id, lambda current: current.model_copy(update={"merged_into": survivor.id}))
     for identity in merged.identities:

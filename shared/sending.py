@@ -186,9 +186,7 @@ def _look_again(planned: PlannedMail, app: App, at: datetime) -> None:
     app.store.arm(Due(programme=AGENDA, member_id=member_id, key=planned.send_id, due_at=at, state=state))
 
 
-def _settle(
-    claim: Claim, app: App, now: datetime, status: SendStatus, **changes: str | datetime | None
-) -> Send:
+def _settle(claim: Claim, app: App, now: datetime, status: SendStatus, **changes: str | datetime | None) -> Send:
     claim.settled = True
     app.store.settle(claim.send, status, now, **changes)
     return claim.send.model_copy(update={"status": status, "at": now, **changes})

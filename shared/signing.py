@@ -41,7 +41,7 @@ class Signer:
             raise InvalidToken("this token does not hold what its purpose needs")
         return tuple(parts)
 
-    def _serializer(self, purpose: Purpose) -> URLSafeSerializer[str]:
+    def _serializer(self, purpose: Purpose) -> URLSafeSerializer:
         return URLSafeSerializer(
             self._keys, salt=f"flywheel.{purpose}.v1", signer_kwargs={"digest_method": sha256, "key_derivation": "hmac"}
         )

@@ -52,9 +52,10 @@ def on_due(due: Due, member: Member | None, playbook: Playbook, now: datetime) -
     enrolment = _STATE.validate_python(due.state)
     zone = zone_of(member, playbook)
     actions: list[Action] = []
-    if member is None or (stopped := _stop(member)) is not None:
-        reason = "unknown_member" if member is None else stopped
-        return [*(_skip(due, step, now, reason) for step in _open_steps(playbook, enrolment)), Done(due=due)]
+    if member is None:
+        return _end(due, enrolment, "unknown_member", playbook, now)
+    if (stopped := _stop(member)) is not None:
+        return _end(due, enrolment, stopped, playbook, now)
     for step in _open_steps(playbook, enrolment):
         at = step_due_at(step, enrolment, playbook, zone)
         if at > now:
@@ -85,7 +86,11 @@ def rearrange(due: Due, member: Member | None, playbook: Playbook) -> list[Actio
     enrolment = _STATE.validate_python(due.state)
     zone = zone_of(member, playbook)
     steps = _open_steps(playbook, enrolment)
-    at = step_due_at(steps[0], enrolment, playbook, zone) if steps else enrolment.joined_at + playbook.onboarding.open_for
+    at = (
+        step_due_at(steps[0], enrolment, playbook, zone)
+        if steps
+        else enrolment.joined_at + playbook.onboarding.open_for
+    )
     if steps:
         at = max(at, _not_before(enrolment, steps[0], playbook, zone))
     return [] if at == due.due_at else [_look_again(due, enrolment, at)]
@@ -154,6 +159,11 @@ def _skip(due: Due, step: Step, at: datetime, reason: str) -> Skip:
 
 def _send_id(due: Due, step: Step) -> SendId:
     return SendId(programme=NAME, step=step.key, member_id=due.member_id)
+
+
+def _end(due: Due, enrolment: Enrolment, reason: str, playbook: Playbook, now: datetime) -> list[Action]:
+    """Stop for good: what was still to come is recorded as skipped, with the reason."""
+    return [*(_skip(due, step, now, reason) for step in _open_steps(playbook, enrolment)), Done(due=due)]
 
 
 def _look_again(due: Due, enrolment: Enrolment, at: datetime) -> Advance:

@@ -118,7 +118,9 @@ class Store:
         """Give an identity or address to the member that another was merged into."""
         self._write("put_item", Item=attributes({"pk": lookup[0], "sk": lookup[1], "member_id": member_id}))
 
-    def change_member(self, member_id: str, fold: Callable[[Member], Member], known: Member | None = None) -> Member | None:
+    def change_member(
+        self, member_id: str, fold: Callable[[Member], Member], known: Member | None = None
+    ) -> Member | None:
         """Fold something into a member, however many others do so at once; the member after it, None if unknown.
 
         `known` saves the read. Nothing is written when the fold changes nothing.
@@ -148,7 +150,9 @@ class Store:
             UpdateExpression=f"SET {sets}" + (f" REMOVE {removes}" if removes else ""),
             ConditionExpression="version = :version",
             ExpressionAttributeNames=names,
-            ExpressionAttributeValues=attributes({f":{at}": value for at, value in enumerate(changed.values())} | {":version": old.version}),
+            ExpressionAttributeValues=attributes(
+                {f":{at}": value for at, value in enumerate(changed.values())} | {":version": old.version}
+            ),
         )
 
     # --- the agenda ------------------------------------------------------------------------------
@@ -162,7 +166,9 @@ class Store:
         pages = self._pages(
             IndexName="agenda",
             KeyConditionExpression="agenda = :shard AND due_at <= :now",
-            ExpressionAttributeValues=attributes({":shard": keys.agenda_partition(programme, shard), ":now": keys.due_at(now)}),
+            ExpressionAttributeValues=attributes(
+                {":shard": keys.agenda_partition(programme, shard), ":now": keys.due_at(now)}
+            ),
             Limit=page,
         )
         for items in pages:
@@ -174,7 +180,9 @@ class Store:
         items = self._query(
             IndexName="agenda",
             KeyConditionExpression="agenda = :shard AND due_at > :first",
-            ExpressionAttributeValues=attributes({":shard": keys.agenda_partition(programme, shard), ":first": keys.FIRST_DUE_AT}),
+            ExpressionAttributeValues=attributes(
+                {":shard": keys.agenda_partition(programme, shard), ":first": keys.FIRST_DUE_AT}
+            ),
         )
         return map(due_of, items)
 
@@ -187,7 +195,10 @@ class Store:
         """Remember what plan a shard has been arranged by."""
         pk, sk = keys.plan(programme, shard)
         partition = keys.agenda_partition(programme, shard)
-        self._write("put_item", Item=attributes({"pk": pk, "sk": sk, "agenda": partition, "due_at": keys.FIRST_DUE_AT, "plan": plan}))
+        self._write(
+            "put_item",
+            Item=attributes({"pk": pk, "sk": sk, "agenda": partition, "due_at": keys.FIRST_DUE_AT, "plan": plan}),
+        )
 
     def arm(self, due: Due) -> bool:
         """Put an item on the agenda unless it is there."""
@@ -228,7 +239,9 @@ class Store:
         """A member and every line of their send ledger, as of now: one consistent query."""
         items = self._query(
             KeyConditionExpression="pk = :pk AND sk BETWEEN :first AND :last",
-            ExpressionAttributeValues=attributes({":pk": keys.member(member_id)[0], ":first": keys.PROFILE, ":last": keys.LAST_SEND}),
+            ExpressionAttributeValues=attributes(
+                {":pk": keys.member(member_id)[0], ":first": keys.PROFILE, ":last": keys.LAST_SEND}
+            ),
             ConsistentRead=True,
         )
         found = list(items)
@@ -258,7 +271,9 @@ class Store:
     def settle(self, claimed: Send, status: SendStatus, at: datetime, **changes: str | datetime | None) -> bool:
         """Move a send on from a claim; False when the claim was lost meanwhile (its token is the fence)."""
         sets = {"status": status.value, "at": stamp(at)} | {
-            name: stamp(value) if isinstance(value, datetime) else value for name, value in changes.items() if value is not None
+            name: stamp(value) if isinstance(value, datetime) else value
+            for name, value in changes.items()
+            if value is not None
         }
         return self._write(
             "update_item",
@@ -297,7 +312,12 @@ class Store:
             ConditionExpression="attribute_exists(pk) AND NOT (#status IN (:sent, :skipped))",
             ExpressionAttributeNames={"#status": "status", "#at": "at", "#until": "until"},
             ExpressionAttributeValues=attributes(
-                {":sent": SendStatus.SENT.value, ":skipped": SendStatus.SKIPPED.value, ":message": message_id, ":at": stamp(at)}
+                {
+                    ":sent": SendStatus.SENT.value,
+                    ":skipped": SendStatus.SKIPPED.value,
+                    ":message": message_id,
+                    ":at": stamp(at),
+                }
             ),
         )
 
@@ -324,7 +344,8 @@ class Store:
             except ClientError as exc:
                 if not condition_failed(exc):
                     raise
-                return values(exc.response.get("Item", {}))
+                response: dict[str, Any] = dict(exc.response)
+                return values(response.get("Item", {}))
         return None
 
     def _query(self, **request: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - boto3's request
@@ -345,7 +366,9 @@ class Store:
         unique = list(dict.fromkeys(wanted))
         found: list[dict[str, Any]] = []
         for at in range(0, len(unique), BATCH):
-            request: Any = {self._table: {"Keys": [key(one) for one in unique[at : at + BATCH]], "ConsistentRead": True}}
+            request: Any = {
+                self._table: {"Keys": [key(one) for one in unique[at : at + BATCH]], "ConsistentRead": True}
+            }
             for _ in range(5):
                 with available():
                     got = self._client.batch_get_item(RequestItems=request)

@@ -1,0 +1,45 @@
+"""GET and POST /l/... -> the pages that links in mails lead to."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from shared.app import app
+from shared.errors import Unavailable
+from shared.links import Visit, visit
+
+logger = Logger()
+metrics = Metrics()
+
+
+@metrics.log_metrics
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
+    """Answer one visit; 503 when the table is away, so that a mail client's one-click tries again."""
+    try:
+        page = visit(_visit(event), app(), app().clock())
+    except Unavailable as exc:
+        logger.warning("link not answered", extra={"error": str(exc)})
+        return {
+            "statusCode": 503,
+            "headers": {"retry-after": "30", "content-type": "text/plain"},
+            "body": "Please try again in a minute.",
+        }
+    metrics.add_metric("LinksVisited", MetricUnit.Count, 1)
+    return {"statusCode": page.status, "headers": page.headers, "body": page.html}
+
+
+def _visit(event: dict[str, Any]) -> Visit:
+    body = event.get("body") or ""
+    return Visit(
+        method=event["requestContext"]["http"]["method"],
+        path=event["rawPath"].removeprefix("/l/"),
+        query=event.get("queryStringParameters") or {},
+        form=b64decode(body) if event.get("isBase64Encoded") else body.encode(),
+        language=event.get("headers", {}).get("accept-language"),
+    )

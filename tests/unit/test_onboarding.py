@@ -1,0 +1,269 @@
+"""The onboarding programme's decisions: when a step is due, when it waits, when it is skipped and why."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo, available_timezones
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.actions import Action, Advance, Arm, Done, SendMail, Skip, Wake
+from shared.events import Profile
+from shared.model import Due, Member
+from shared.playbook import Playbook
+from shared.programmes import onboarding
+from tests.builders import JOINED, a_member, a_playbook, an_enrolment, at, joined, left, posted, updated
+
+ZONES = sorted(available_timezones())
+
+
+def sent(actions: list[Action]) -> list[str]:
+    return [action.mail for action in actions if isinstance(action, SendMail)]
+
+
+def skipped(actions: list[Action]) -> dict[str, str]:
+    return {action.mail: action.reason for action in actions if isinstance(action, Skip)}
+
+
+def next_look(actions: list[Action]) -> datetime:
+    return next(action.due_at for action in actions if isinstance(action, Advance))
+
+
+def look(due: Due, now: datetime, member: Member | None = None, playbook: Playbook | None = None) -> list[Action]:
+    return onboarding.on_due(due, member or a_member(), playbook or a_playbook(), now)
+
+
+def later(due: Due, actions: list[Action]) -> Due:
+    moved = next(action for action in actions if isinstance(action, Advance))
+    return due.model_copy(update={"due_at": moved.due_at, "state": moved.state})
+
+
+def run_through(member: Member, playbook: Playbook, due: Due, days: int) -> list[tuple[str, datetime]]:
+    """Every mail of a member's onboarding and when it was decided, ticking exactly when the agenda says."""
+    mails = []
+    until = due.due_at + timedelta(days=days)
+    while due.due_at <= until:
+        actions = onboarding.on_due(due, member, playbook, due.due_at)
+        mails += [(action.mail, due.due_at) for action in actions if isinstance(action, SendMail)]
+        if any(isinstance(action, Done) for action in actions):
+            break
+        due = later(due, actions)
+    return mails
+
+
+class TestEnrolling:
+    def test_a_join_puts_the_steps_on_the_agenda_at_once(self) -> None:
+        [action] = onboarding.on_event(joined(), None, a_member(), a_playbook())
+        assert isinstance(action, Arm)
+        assert action.due_at == JOINED
+
+    def test_a_join_before_the_start_enrols_nobody(self) -> None:
+        assert onboarding.on_event(joined(), None, a_member(), a_playbook(start="2030-01-01T12:00:01Z")) == []
+
+    def test_a_join_exactly_at_the_start_enrols(self) -> None:
+        assert onboarding.on_event(joined(), None, a_member(), a_playbook(start="2030-01-01T12:00:00Z"))
+
+    def test_a_first_post_of_somebody_unknown_enrols_nobody(self) -> None:
+        assert onboarding.on_event(posted(), None, a_member(joined_at=None), a_playbook()) == []
+
+    def test_a_join_older_than_a_leave_enrols_nobody(self) -> None:
+        gone = a_member(status="left", status_at=at("2030-01-02T00:00Z"))
+        assert onboarding.on_event(joined(), None, gone, a_playbook()) == []
+
+    @pytest.mark.parametrize(("field", "value"), [("email", "ada@example.com"), ("timezone", "Asia/Tokyo")])
+    def test_a_new_address_or_zone_brings_the_agenda_forward(self, field: str, value: str) -> None:
+        before = a_member(**{field: None})
+        event = updated(Profile(name="Ada"), at=at("2030-01-02T00:00Z"))
+        [action] = onboarding.on_event(event, before, before.model_copy(update={field: value}), a_playbook())
+        assert action == Wake(programme="onboarding", member_id=before.id, key="steps", at=at("2030-01-02T00:00Z"))
+
+    def test_leaving_asks_for_nothing(self) -> None:
+        assert onboarding.on_event(left(), a_member(), a_member(status="left"), a_playbook()) == []
+
+
+class TestTimes:
+    def test_the_whole_programme_comes_on_days_1_3_7_14_30(self) -> None:
+        mails = run_through(a_member(), a_playbook(), an_enrolment(), days=100)
+        assert mails == [
+            ("welcome", at("2030-01-01T12:00Z")),
+            ("check_in", at("2030-01-03T09:00Z")),
+            ("digest", at("2030-01-07T09:00Z")),
+            ("survey", at("2030-01-14T09:00Z")),
+            ("ambassador", at("2030-01-30T09:00Z")),
+        ]
+
+    @pytest.mark.parametrize(
+        ("zone", "joined_at", "due_at"),
+        [
+            ("Europe/Berlin", "2030-03-29T12:00Z", "2030-03-31T08:00Z"),  # the clocks went forward that night
+            ("Europe/Berlin", "2030-10-25T12:00Z", "2030-10-27T09:00Z"),  # the clocks went back that night
+            ("Pacific/Auckland", "2030-01-01T11:30Z", "2030-01-03T21:00Z"),  # there it was already 2 January
+            ("America/Los_Angeles", "2030-01-01T07:30Z", "2030-01-02T18:00Z"),  # there it was still 31 December
+            ("Asia/Kolkata", "2030-01-01T12:00Z", "2030-01-03T04:30Z"),
+        ],
+    )
+    def test_day_3_is_ten_o_clock_two_local_days_later(self, zone: str, joined_at: str, due_at: str) -> None:
+        playbook = a_playbook()
+        enrolment = onboarding.Enrolment(joined_at=at(joined_at))
+        assert onboarding.step_due_at(playbook.onboarding.steps[1], enrolment, playbook, ZoneInfo(zone)) == at(due_at)
+
+    @given(
+        zone=st.sampled_from(ZONES),
+        joined_at=st.datetimes(datetime(2015, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC)),
+        clock=st.times().map(lambda clock: clock.replace(second=0, microsecond=0, fold=0)),
+        day=st.integers(2, 60),
+    )
+    def test_any_step_in_any_zone_shows_its_local_time_on_its_local_day(
+        self, zone: str, joined_at: datetime, clock: time, day: int
+    ) -> None:
+        playbook = a_playbook(send_at=clock.strftime("%H:%M"), steps=[{"key": "only", "day": day, "mail": "welcome"}])
+        [step] = playbook.onboarding.steps
+        due_at = onboarding.step_due_at(step, onboarding.Enrolment(joined_at=joined_at), playbook, ZoneInfo(zone))
+        shown = due_at.astimezone(ZoneInfo(zone))
+        wanted = joined_at.astimezone(ZoneInfo(zone)).date() + timedelta(days=day - 1)
+        if (shown.date(), shown.time()) != (wanted, clock):  # that minute does not exist: the clocks jumped over it
+            assert not _exists(wanted, clock, ZoneInfo(zone))
+            assert timedelta(0) < _naive(shown) - datetime.combine(wanted, clock) <= timedelta(hours=24)
+
+    def test_a_member_without_a_zone_keeps_the_community_s(self) -> None:
+        mails = run_through(a_member(timezone=None), a_playbook(), an_enrolment(), days=3)
+        assert mails[1] == ("check_in", at("2030-01-03T09:00Z"))
+
+    @given(
+        zone=st.sampled_from(ZONES),
+        joined_at=st.datetimes(datetime(2026, 1, 1), datetime(2035, 1, 1), timezones=st.just(UTC)),
+        days=st.lists(st.integers(1, 40), min_size=1, max_size=8, unique=True).map(sorted),
+        late=st.integers(0, 200),
+    )
+    def test_two_mails_never_come_closer_than_the_gap(
+        self, zone: str, joined_at: datetime, days: list[int], late: int
+    ) -> None:
+        steps = [{"key": f"day_{day}", "day": day, "mail": "welcome"} for day in days]
+        due = an_enrolment(joined_at).model_copy(update={"due_at": joined_at + timedelta(hours=late)})
+        mails = run_through(a_member(timezone=zone, joined_at=joined_at), a_playbook(steps=steps), due, days=90)
+        times = [moment for _, moment in mails]
+        assert all(after - before >= timedelta(hours=20) for before, after in zip(times, times[1:], strict=False))
+
+    def test_at_the_end_the_member_stays_reachable_for_steps_added_later(self) -> None:
+        due = an_enrolment(settled=["welcome", "check_in", "digest", "survey", "ambassador"])
+        assert next_look(look(due, at("2030-02-01T00:00Z"))) == JOINED + timedelta(days=90)
+        assert look(due, JOINED + timedelta(days=90)) == [Done(due=due)]
+
+
+def _naive(moment: datetime) -> datetime:
+    return moment.replace(tzinfo=None)
+
+
+def _exists(day: date, clock: time, zone: ZoneInfo) -> bool:
+    wall = datetime.combine(day, clock, zone)
+    return _naive(wall.astimezone(UTC).astimezone(zone)) == datetime.combine(day, clock)
+
+
+class TestStopping:
+    @pytest.mark.parametrize("status", ["left", "removed", "banned"])
+    def test_who_is_gone_gets_nothing_more_and_the_reason_is_kept(self, status: str) -> None:
+        due = an_enrolment(settled=["welcome"])
+        actions = look(due, at("2030-01-03T09:00Z"), a_member(status=status))
+        assert skipped(actions) == dict.fromkeys(["check_in", "digest", "survey", "ambassador"], status)
+        assert actions[-1] == Done(due=due)
+
+    @pytest.mark.parametrize("role", ["staff", "bot"])
+    def test_staff_and_bots_get_nothing_and_the_reason_is_kept(self, role: str) -> None:
+        assert set(skipped(look(an_enrolment(), JOINED, a_member(role=role))).values()) == {role}
+
+    def test_a_merged_member_stops(self) -> None:
+        assert set(skipped(look(an_enrolment(), JOINED, a_member(merged_into="mb"))).values()) == {"merged"}
+
+    def test_a_vanished_member_stops(self) -> None:
+        actions = onboarding.on_due(an_enrolment(), None, a_playbook(), JOINED)
+        assert set(skipped(actions).values()) == {"unknown_member"}
+
+
+class TestAddress:
+    def test_a_step_without_an_address_waits(self) -> None:
+        actions = look(an_enrolment(), JOINED, a_member(email=None))
+        assert sent(actions) == []
+        assert next_look(actions) == JOINED + timedelta(hours=72)
+
+    def test_a_step_goes_out_when_the_address_comes(self) -> None:
+        assert sent(look(an_enrolment(), JOINED + timedelta(hours=30))) == ["welcome"]
+
+    def test_a_step_that_waited_too_long_is_skipped(self) -> None:
+        actions = look(an_enrolment(), JOINED + timedelta(hours=72), a_member(email=None))
+        assert skipped(actions) == {"welcome": "no_address"}
+        assert next_look(actions) == at("2030-01-03T09:00Z") + timedelta(hours=72)
+
+
+class TestLate:
+    def test_after_an_outage_stale_steps_are_skipped_not_sent_in_a_burst(self) -> None:
+        actions = look(an_enrolment(settled=["welcome"]), at("2030-01-15T00:00Z"))
+        assert skipped(actions) == {"check_in": "stale", "digest": "stale"}
+        assert sent(actions) == ["survey"]
+
+    def test_a_step_exactly_as_late_as_allowed_still_goes(self) -> None:
+        due = an_enrolment(settled=["welcome"])
+        assert sent(look(due, at("2030-01-06T09:00Z"))) == ["check_in"]
+        assert sent(look(due, at("2030-01-06T09:00:01Z"))) == []
+
+    def test_a_late_mail_moves_the_next_to_the_first_local_send_time_after_the_gap(self) -> None:
+        due = an_enrolment(settled=["welcome"], last_sent_at=at("2030-01-02T20:00Z"))
+        actions = look(due, at("2030-01-03T09:00Z"))
+        assert sent(actions) == []
+        assert next_look(actions) == at("2030-01-04T09:00Z")
+
+
+class TestConditions:
+    def test_who_has_posted_is_not_asked_to_introduce_themselves(self) -> None:
+        [mail, *_] = look(an_enrolment(), JOINED, a_member(first_post_at=JOINED))
+        assert isinstance(mail, SendMail)
+        assert mail.leave_out == ("introduction",)
+
+    def test_who_has_not_posted_is_asked(self) -> None:
+        [mail, *_] = look(an_enrolment(), JOINED)
+        assert isinstance(mail, SendMail)
+        assert mail.leave_out == ()
+
+    def test_an_answered_survey_is_not_asked_again(self) -> None:
+        due = an_enrolment(settled=["welcome", "check_in", "digest"])
+        actions = look(due, at("2030-01-14T09:00Z"), a_member(survey_answered_at=JOINED))
+        assert skipped(actions) == {"survey": "unless_answered_survey"}
+
+
+class TestEditing:
+    def edited(self, *steps: tuple[str, int]) -> Playbook:
+        return a_playbook(steps=[{"key": key, "day": day, "mail": "welcome"} for key, day in steps])
+
+    def test_an_added_step_reaches_members_in_the_middle(self) -> None:
+        due = an_enrolment(settled=["welcome", "check_in"]).model_copy(update={"due_at": at("2030-01-14T09:00Z")})
+        playbook = self.edited(("welcome", 1), ("check_in", 3), ("new", 5), ("survey", 14))
+        [action] = onboarding.rearrange(due, a_member(), playbook)
+        assert isinstance(action, Advance)
+        assert action.due_at == at("2030-01-05T09:00Z")
+
+    def test_a_step_added_after_the_last_reaches_who_had_finished(self) -> None:
+        due = an_enrolment(settled=["welcome"]).model_copy(update={"due_at": JOINED + timedelta(days=90)})
+        [action] = onboarding.rearrange(due, a_member(), self.edited(("welcome", 1), ("extra", 45)))
+        assert isinstance(action, Advance)
+        assert action.due_at == at("2030-02-14T09:00Z")
+
+    def test_a_step_added_long_past_is_skipped_as_stale(self) -> None:
+        actions = look(an_enrolment(settled=["welcome"]), at("2030-01-20T00:00Z"), playbook=self.edited(("welcome", 1), ("new", 2)))
+        assert skipped(actions) == {"welcome": "stale"}
+
+    def test_a_settled_step_moved_to_another_day_is_not_sent_again(self) -> None:
+        due = an_enrolment(settled=["welcome", "check_in"])
+        assert sent(look(due, at("2030-01-05T09:00Z"), playbook=self.edited(("welcome", 1), ("check_in", 5)))) == []
+
+    def test_a_removed_step_is_not_sent(self) -> None:
+        mails = run_through(a_member(), self.edited(("welcome", 1), ("survey", 14)), an_enrolment(), days=100)
+        assert len(mails) == 2
+
+    def test_an_unchanged_playbook_rearranges_nothing(self) -> None:
+        due = an_enrolment(settled=["welcome"]).model_copy(update={"due_at": at("2030-01-03T09:00Z")})
+        assert onboarding.rearrange(due, a_member(), a_playbook()) == []
+
+    def test_only_what_decides_times_changes_the_plan(self) -> None:
+        assert onboarding.plan(a_playbook()) == onboarding.plan(a_playbook(min_gap="5h"))
+        assert onboarding.plan(a_playbook()) != onboarding.plan(a_playbook(send_at="11:00"))
