@@ -1,0 +1,156 @@
+"""A whole App on moto, with every request counted and SES ready to misbehave."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import ReadTimeoutError
+from moto import mock_aws
+
+import shared.app
+from infra.mails import compile_mails
+from shared.app import App, Settings
+from shared.ses import Pace
+from tests.builders import JOINED, ROOT, a_playbook
+
+class Wire:
+    """What went over the wire: requests by operation, the bodies of mails, and what SES is to answer next."""
+
+    def __init__(self) -> None:
+        self.requests: Counter[str] = Counter()
+        self.mails: list[dict[str, Any]] = []
+        self.ses_answers: list[Callable[[], AWSResponse | None]] = []
+        self.lost_replies = 0
+
+    def count(self, model: Any, params: dict[str, Any], **_: Any) -> None:
+        self.requests[model.name] += 1
+        if model.name == "SendEmail":
+            self.mails.append(json.loads(params["body"]))
+
+    def answer(self, **_: Any) -> AWSResponse | None:
+        return self.ses_answers.pop(0)() if self.ses_answers else None
+
+    def lose(self, **_: Any) -> None:
+        if self.lost_replies:
+            self.lost_replies -= 1
+            raise ReadTimeoutError(endpoint_url="https://email.example.com")
+
+    def ses_will_answer(self, status: int, code: str) -> None:
+        """Let SES's next answer be this error."""
+        body = json.dumps({"message": "no"}).encode()
+        headers = {"x-amzn-errortype": code, "content-type": "application/json"}
+        self.ses_answers.append(lambda: _Canned(status, headers, body))
+
+    def reads(self) -> int:
+        return sum(self.requests[name] for name in ("GetItem", "BatchGetItem", "Query"))
+
+    def writes(self) -> int:
+        return sum(self.requests[name] for name in ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems"))
+
+
+class _Canned(AWSResponse):  # type: ignore[misc, unused-ignore]
+    def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        super().__init__("https://email.example.com", status, headers, None)
+        self._content = body
+
+
+@pytest.fixture(scope="session")
+def aws() -> Iterator[Wire]:
+    """moto for the whole session, and one client a service: making them is most of what a test would cost."""
+    with pytest.MonkeyPatch.context() as patch, mock_aws():
+        patch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+        patch.setattr(shared.app.boto3, "client", cache(boto3.client))
+        boto3.setup_default_session()
+        wire = Wire()
+        events = boto3._get_default_session()._session.get_component("event_emitter")  # type: ignore[attr-defined]
+        events.register("before-call.*.*", wire.count)
+        events.register_first("before-send.sesv2.SendEmail", wire.answer)
+        events.register("after-call.sesv2.SendEmail", wire.lose)
+        boto3.client("sesv2").create_email_identity(EmailIdentity="hello@community.example.com")
+        yield wire
+    boto3.DEFAULT_SESSION = None
+
+
+@pytest.fixture
+def wire(aws: Wire) -> Wire:
+    """The wire, with nothing counted yet."""
+    aws.__init__()  # type: ignore[misc]
+    return aws
+
+
+@pytest.fixture(scope="session")
+def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the bundle holds beside the code: compiled mails, pages."""
+    folder = tmp_path_factory.mktemp("code")
+    compile_mails(ROOT / "shared" / "mails", folder / "mails")
+    (folder / "pages").symlink_to(ROOT / "shared" / "pages")
+    return folder
+
+
+class Clock:
+    """The App's clock, set by the test."""
+
+    def __init__(self) -> None:
+        self.now: datetime = JOINED
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def app(wire: Wire, code: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> App:
+    """An App over a fresh table, queue, secrets and a verified sender."""
+    name = f"flywheel-{uuid4().hex}"
+    _create_table(name)
+    secrets = boto3.client("secretsmanager")
+    links = secrets.create_secret(Name=f"links-{name}", SecretString=json.dumps({"current": "1", "1": "a-link-key"}))
+    hooks = secrets.create_secret(Name=f"hooks-{name}", SecretString=json.dumps({"slack": ["a-signing-secret"]}))
+    app = App(
+        Settings(
+            table=name,
+            mail_queue_url=boto3.client("sqs").create_queue(QueueName=name)["QueueUrl"],
+            webhook_secret=hooks["ARN"],
+            links_secret=links["ARN"],
+            links_url="https://links.example.com",
+            configuration_set="flywheel",
+        ),
+        playbook=a_playbook(),
+        code=code,
+    )
+    app.pace = Pace(1e9, monotonic=lambda: 0.0, sleep=lambda _: None)
+    monkeypatch.setattr(app, "clock", lambda: clock.now)
+    wire.requests.clear()
+    return app
+
+
+def _create_table(name: str) -> None:
+    boto3.client("dynamodb").create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=[
+            {"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk", "agenda", "due_at")
+        ],
+        KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "agenda",
+                "KeySchema": [
+                    {"AttributeName": "agenda", "KeyType": "HASH"},
+                    {"AttributeName": "due_at", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+    )

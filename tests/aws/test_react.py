@@ -1,0 +1,130 @@
+"""From logged events to members, identities and the agenda."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import pytest
+
+from shared.app import App
+from shared.events import CommunityEvent, Profile
+from shared.model import Identity, Member, member_id_of
+from shared.react import react
+from shared.store import keys
+from tests.builders import JOINED, at, joined, left, posted, updated
+
+ADA = member_id_of(Identity("slack", "U1"))
+ADA_ON_FORUM = member_id_of(Identity("discourse", "7"))
+PROFILE = Profile(name="Ada", email="ada@example.com", email_verified=True)
+
+
+def member(app: App, member_id: str = ADA) -> Member:
+    found = app.store.member(member_id)
+    assert found is not None
+    return found
+
+
+def agenda(app: App) -> list[str]:
+    return [due.member_id for shard in range(keys.AGENDA_SHARDS) for due in app.store.upcoming("onboarding", shard)]
+
+
+class TestMembers:
+    def test_a_join_makes_a_member_on_the_agenda(self, app: App) -> None:
+        assert react([joined()], app, JOINED) == {}
+        assert (member(app).name, member(app).email, member(app).joined_at) == ("Ada", "ada@example.com", JOINED)
+        assert agenda(app) == [ADA]
+
+    def test_reacting_twice_changes_nothing(self, app: App) -> None:
+        react([joined(), posted()], app, JOINED)
+        before = member(app)
+        react([joined(), posted()], app, JOINED)
+        assert member(app) == before
+        assert agenda(app) == [ADA]
+
+    def test_a_first_post_discovers_a_member_without_onboarding(self, app: App) -> None:
+        react([posted()], app, JOINED)
+        assert member(app).joined_at is None
+        assert member(app).first_post_at == JOINED
+        assert agenda(app) == []
+
+    @pytest.mark.parametrize("order", list(permutations(range(4))))
+    def test_any_order_of_events_ends_in_the_same_member(self, app: App, order: tuple[int, ...]) -> None:
+        events: list[CommunityEvent] = [
+            joined(),
+            posted(at=at("2030-01-02T08:00Z")),
+            updated(PROFILE.model_copy(update={"name": "Ada L."}), id="slack:Ev3", at=at("2030-01-03T08:00Z")),
+            left(id="slack:Ev4", at=at("2030-01-04T08:00Z")),
+        ]
+        for number in order:
+            react([events[number]], app, JOINED)
+        now = member(app)
+        assert (now.name, now.status, now.joined_at, now.first_post_at) == (
+            "Ada L.",
+            "left",
+            JOINED,
+            at("2030-01-02T08:00Z"),
+        )
+        assert now.last_active_at == at("2030-01-02T08:00Z")
+
+    def test_new_members_of_one_batch_get_ordinals_in_one_request(self, app: App) -> None:
+        people = [joined(id=f"slack:{n}", actor=f"U{n}", profile=Profile(name=f"P{n}")) for n in range(5)]
+        react(people, app, JOINED)
+        ordinals = {member(app, member_id_of(Identity("slack", f"U{n}"))).ordinal for n in range(5)}
+        assert ordinals == set(range(5))
+
+
+class TestOnePersonOnTwoPlatforms:
+    def forum(self, profile: Profile = PROFILE, moment: str = "2030-01-05T12:00Z") -> CommunityEvent:
+        return joined(id="discourse:1", platform="discourse", actor="7", profile=profile, at=at(moment))
+
+    def test_the_same_verified_address_is_the_same_member(self, app: App) -> None:
+        react([joined()], app, JOINED)
+        react([self.forum()], app, JOINED)
+        assert member(app).identities == {"slack:U1", "discourse:7"}
+        assert app.store.member(ADA_ON_FORUM) is None
+        assert agenda(app) == [ADA]
+
+    def test_both_in_one_batch_are_one_member(self, app: App) -> None:
+        react([joined(), self.forum()], app, JOINED)
+        assert app.store.member(ADA_ON_FORUM) is None
+        assert agenda(app) == [ADA]
+
+    def test_an_unverified_address_joins_nobody(self, app: App) -> None:
+        react([joined(), self.forum(PROFILE.model_copy(update={"email_verified": False}))], app, JOINED)
+        assert member(app, ADA_ON_FORUM).email is None
+
+    def test_an_address_known_later_merges_into_who_joined_first(self, app: App) -> None:
+        react([joined(profile=Profile(name="Ada"))], app, JOINED)
+        react([self.forum()], app, JOINED)
+        react([updated(PROFILE, id="slack:Ev9", at=at("2030-01-06T12:00Z"))], app, JOINED)
+        assert member(app, ADA_ON_FORUM).merged_into == ADA
+        assert member(app).identities == {"slack:U1", "discourse:7"}
+        assert member(app).email == "ada@example.com"
+        forum = keys.identity(Identity("discourse", "7"))
+        assert app.store.owners([forum]) == {forum: ADA}
+
+    def test_after_a_merge_events_of_either_identity_reach_the_one_member(self, app: App) -> None:
+        self.test_an_address_known_later_merges_into_who_joined_first(app)
+        later = posted(id="discourse:9", platform="discourse", actor="7", at=at("2030-01-09T12:00Z"))
+        react([later], app, JOINED)
+        assert member(app).last_active_at == at("2030-01-09T12:00Z")
+
+    def test_an_address_in_other_letters_is_the_same(self, app: App) -> None:
+        react([joined(), self.forum(PROFILE.model_copy(update={"email": "Ada@Example.COM"}))], app, JOINED)
+        assert app.store.member(ADA_ON_FORUM) is None
+
+
+class TestFailures:
+    def test_one_person_s_failure_holds_up_nobody_else(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+        create = app.store.create_member
+
+        def fail_for_ada(new: Member) -> bool:
+            if new.id == ADA:
+                raise RuntimeError("boom")
+            return create(new)
+
+        monkeypatch.setattr(app.store, "create_member", fail_for_ada)
+        other = joined(id="slack:Ev5", actor="U2", profile=Profile(name="Bo"))
+        failed = react([joined(), other, posted()], app, JOINED)
+        assert set(failed) == {"slack:Ev1", "slack:Ev2"}
+        assert member(app, member_id_of(Identity("slack", "U2"))).name == "Bo"
