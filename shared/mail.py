@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, get_args
 from zoneinfo import ZoneInfo
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFound
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFound, select_autoescape
 from pydantic import Field
 
 from shared.errors import UsageError
@@ -89,7 +89,7 @@ class Wording(Frozen):
         """The zone of an aware local moment as people name it, with its offset: `Berlin time (UTC+1)`."""
         key, offset = str(moment.tzinfo), _offset(moment)
         city = self.cities.get(key)
-        if city is None and self.cities_as_in_zone_names and key.split("/")[0] in _CITY_AREAS:
+        if city is None and self.cities_as_in_zone_names and key.split("/", maxsplit=1)[0] in _CITY_AREAS:
             city = key.rsplit("/", 1)[-1].replace("_", " ")
         return self.zone.format(city=city, offset=offset) if city else self.unnamed_zone.format(offset=offset)
 
@@ -191,11 +191,11 @@ class Frame:
     preheader: str
 
 
-def environment(folder: Path, *, html: bool) -> Environment:
-    """The Jinja environment that mails are written for; only HTML escapes, and an unknown name is an error."""
+def environment(folder: Path) -> Environment:
+    """The Jinja environment that mails are written for: `*.html` escapes, and an unknown name is always an error."""
     return Environment(
         loader=FileSystemLoader(folder),
-        autoescape=html,
+        autoescape=select_autoescape(["html"], default_for_string=True, default=False),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -207,12 +207,9 @@ class Mails:
     """The compiled mails of a folder; templates are read once and kept."""
 
     def __init__(self, folder: Path) -> None:
-        self._html = environment(folder, html=True)
-        self._text = environment(folder, html=False)
-        self._wording = {
-            path.stem: Wording.model_validate_json(path.read_bytes())
-            for path in sorted((folder / "wording").glob("*.json"))
-        }
+        self._templates = environment(folder)
+        wording = sorted((folder / "wording").glob("*.json"))
+        self._wording = {path.stem: Wording.model_validate_json(path.read_bytes()) for path in wording}
 
     def wording(self, locale: str) -> Wording:
         """How this language names things; UsageError when there are no mails in it."""
@@ -222,9 +219,8 @@ class Mails:
 
     def render(self, name: str, values: Mapping[str, object]) -> str:
         """Fill in one template, such as `welcome/en.html`; UsageError when there is none of this name."""
-        chosen = self._html if name.endswith(".html") else self._text
         try:
-            return chosen.get_template(name).render(values)
+            return self._templates.get_template(name).render(values)
         except TemplateNotFound as exc:
             raise UsageError(f"the mail template {name!r} is not written") from exc
 
@@ -282,7 +278,8 @@ def first_name(name: str | None) -> str:
     """
     composed = unicodedata.normalize("NFC", name or "")
     visible = "".join(char for char in composed if char.isspace() or not unicodedata.category(char).startswith("C"))
-    word = next((word for word in visible.split() if not word.endswith(".")), "")
+    words = (word for word in visible.split() if not word.endswith(".") and any(map(_is_letter_or_digit, word)))
+    word = next(words, "")
     ends = [at for at, char in enumerate(word) if _is_letter_or_digit(char)]
     core = word[ends[0] : ends[-1] + 1] if ends else ""
     named = all(_is_letter_or_digit(char) or char in _INSIDE_A_NAME for char in core)
@@ -376,7 +373,7 @@ def _zone(name: str | None) -> ZoneInfo | None:
 def _offset(moment: datetime) -> str:
     minutes = round((moment.utcoffset() or timedelta()).total_seconds() / 60)
     hours, rest = divmod(abs(minutes), 60)
-    sign = "-" if minutes < 0 else "+"
+    sign = "\N{MINUS SIGN}" if minutes < 0 else "+"
     return "UTC" + (f"{sign}{hours}" if minutes else "") + (f":{rest:02}" if rest else "")
 
 

@@ -1,0 +1,68 @@
+"""The small web pages that links in mails lead to: plain HTML with no script and nothing fetched from elsewhere.
+
+Knows no tokens and no routes; what a page may show comes as an argument.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+FALLBACK = "en"
+"""The language of a page that is not written in the one asked for."""
+
+_STATUS = {"unsubscribe": 200, "unsubscribed": 200, "survey": 200, "survey_thanks": 200, "unknown": 404}
+_DEFAULTS: dict[str, Mapping[str, object]] = {"survey": {"score": None}}
+
+
+@dataclass(frozen=True)
+class Page:
+    """An answer to a browser: its HTTP status, its headers (lower-case names) and the HTML."""
+
+    status: int
+    headers: dict[str, str]
+    html: str
+
+
+class Pages:
+    """The pages of a folder; templates are read once and kept."""
+
+    def __init__(self, folder: Path) -> None:
+        self._templates = Environment(
+            loader=FileSystemLoader(folder),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            auto_reload=False,
+        )
+        self._headers = _headers(self._templates.get_template("style.css").render())
+
+    def render(self, page: str, locale: str, **context: object) -> Page:
+        """Render `unsubscribe`, `unsubscribed`, `survey`, `survey_thanks` or `unknown` in a language.
+
+        Every page is given `community`, its name; `survey` may be given `score`, the answer chosen so far.
+        """
+        template = self._templates.select_template([f"{page}/{locale}.html", f"{page}/{FALLBACK}.html"])
+        language = Path(template.name or "").stem
+        html = template.render({"locale": language, **_DEFAULTS.get(page, {}), **context})
+        return Page(status=_STATUS[page], headers=dict(self._headers), html=html)
+
+
+def _headers(style: str) -> dict[str, str]:
+    """Nothing may be loaded, run or framed; the one style is named by its hash, forms only come back to us."""
+    digest = b64encode(sha256(style.encode()).digest()).decode()
+    return {
+        "content-type": "text/html; charset=utf-8",
+        "cache-control": "no-store",
+        "content-security-policy": (
+            f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; base-uri 'none'; "
+            "frame-ancestors 'none'"
+        ),
+        "referrer-policy": "no-referrer",
+        "x-content-type-options": "nosniff",
+    }

@@ -1,0 +1,159 @@
+"""The pages that links in mails lead to: what they hold, what they escape, what they forbid."""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64encode
+from hashlib import sha256
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import pytest
+from jinja2 import TemplateNotFound, UndefinedError
+
+from shared.pages import Page, Pages
+from tests.builders import ROOT
+
+PAGES = Pages(ROOT / "shared" / "pages")
+NAMES = ["unsubscribe", "unsubscribed", "survey", "survey_thanks", "unknown"]
+COMMUNITY = 'Makers & "Menders" <b>'
+
+every_page = pytest.mark.parametrize("name", NAMES)
+every_locale = pytest.mark.parametrize("locale", ["en", "ru"])
+
+
+class Tags(HTMLParser):
+    """Every tag with its attributes, in order."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for found, attributes in self.found if found == tag]
+
+
+def shown(name: str, locale: str = "en", **context: object) -> Page:
+    return PAGES.render(name, locale, **{"community": COMMUNITY} | context)
+
+
+@every_page
+@every_locale
+def test_page_is_small_whole_and_in_its_language(name: str, locale: str) -> None:
+    page = shown(name, locale)
+    assert len(page.html.encode()) < 15_000
+    assert f'<html lang="{locale}">' in page.html
+    assert bool(re.search("[а-яё]{4}", page.html)) == (locale == "ru")
+    assert not re.search(r"{{|{%|[Uu]ndefined|None", page.html)
+    tags = Tags(page.html)
+    assert len(tags.all("h1")) == len(tags.all("main")) == len(tags.all("title")) == 1
+
+
+@every_page
+@every_locale
+def test_page_escapes_what_it_is_given(name: str, locale: str) -> None:
+    html = shown(name, locale).html
+    assert "<b>" not in html
+    assert "&lt;b&gt;" in html
+
+
+@every_page
+@every_locale
+def test_page_forbids_everything_but_its_own_style(name: str, locale: str) -> None:
+    page = shown(name, locale)
+    (style,) = re.findall(r"<style>(.*?)</style>", page.html, re.DOTALL)
+    digest = b64encode(sha256(style.encode()).digest()).decode()
+    assert page.headers == {
+        "content-type": "text/html; charset=utf-8",
+        "cache-control": "no-store",
+        "content-security-policy": f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'",
+        "referrer-policy": "no-referrer",
+        "x-content-type-options": "nosniff",
+    }
+    assert not re.search(r"<script|<img|<link|<iframe|@import|url\(|\sstyle=|\son[a-z]+=|https?:", page.html)
+
+
+def test_headers_survive_the_way_through_lambda() -> None:
+    assert json.loads(json.dumps(shown("unknown").headers))["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize(("name", "status"), list(zip(NAMES, [200, 200, 200, 200, 404], strict=True)))
+def test_page_answers_with_its_status(name: str, status: int) -> None:
+    assert shown(name).status == status
+
+
+@every_locale
+def test_unsubscribing_takes_one_button_on_the_same_url(locale: str) -> None:
+    tags = Tags(shown("unsubscribe", locale).html)
+    assert tags.all("form") == [{"method": "post"}]
+    assert len(tags.all("button")) == 1
+    assert tags.all("input") == []
+
+
+@every_locale
+@pytest.mark.parametrize("score", [0, 7, 10])
+def test_survey_keeps_the_score_chosen_in_the_mail(locale: str, score: int) -> None:
+    radios = Tags(shown("survey", locale, score=score).html).all("input")
+    assert [radio["value"] for radio in radios] == [str(value) for value in range(11)]
+    assert {(radio["type"], radio["name"]) for radio in radios} == {("radio", "score")}
+    assert [radio["value"] for radio in radios if "checked" in radio] == [str(score)]
+
+
+@pytest.mark.parametrize("page", [shown("survey"), shown("survey", score=None), shown("survey", score=11)])
+def test_survey_without_a_score_chooses_none(page: Page) -> None:
+    radios = Tags(page.html).all("input")
+    assert not any("checked" in radio for radio in radios)
+    assert all("required" in radio for radio in radios)
+
+
+@every_locale
+def test_survey_fields_are_labelled(locale: str) -> None:
+    html = shown("survey", locale).html
+    tags = Tags(html)
+    (text,) = tags.all("textarea")
+    assert (text["name"], text["maxlength"]) == ("comment", "2000")
+    assert {"class": "comment", "for": text["id"]} in tags.all("label")
+    assert [before for before, after in pairwise(tags.found) if after[0] == "input"] == [("label", {})] * 11
+    assert re.search(r"<fieldset aria-describedby=\"hint\">\s*<legend>", html)
+
+
+def test_unwritten_language_falls_back_to_english() -> None:
+    page = shown("unknown", "de")
+    assert page.html == shown("unknown", "en").html
+    assert '<html lang="en">' in page.html
+
+
+def test_missing_context_and_unknown_pages_are_errors() -> None:
+    with pytest.raises(UndefinedError, match="community"):
+        PAGES.render("survey", "en")
+    with pytest.raises(TemplateNotFound):
+        shown("preferences")
+
+
+def _luminance(colour: str) -> float:
+    digits = colour.lstrip("#")
+    digits = "".join(digit * 2 for digit in digits) if len(digits) == 3 else digits
+    channels = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _contrast(one: str, other: str) -> float:
+    light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_colours_have_the_contrast_that_wcag_aa_asks(scheme: int) -> None:
+    css = (ROOT / "shared" / "pages" / "style.css").read_text(encoding="utf-8")
+    colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]+)", css.split("@media (prefers-color-scheme: dark)")[scheme]))
+    texts = ["ink page", "ink card", "ink field", "soft card", "accent field", "on-accent accent", "on-accent chosen"]
+    least = {**dict.fromkeys(texts, 4.5), "line card": 3.0}
+    got = {pair: _contrast(*(colours[name] for name in pair.split())) for pair in least}
+    assert {pair: contrast for pair, contrast in got.items() if contrast < least[pair]} == {}
