@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode
-from binascii import Error as NotBase64
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,12 +21,12 @@ RETRY_AFTER = 30
 Response = dict[str, Any]
 
 logger = Logger()
-metrics = Metrics(namespace="Flywheel")
+metrics = Metrics()
 
 
-@logger.inject_lambda_context
 @metrics.log_metrics
-def handler(event: Mapping[str, Any], _context: LambdaContext) -> Response:
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> Response:  # noqa: ARG001 - Lambda's signature
     """Receive one delivery (HTTP API payload 2.0); refusals and outages become answers, nothing is raised for them."""
     platform = event["pathParameters"]["platform"]
     try:
@@ -35,7 +34,7 @@ def handler(event: Mapping[str, Any], _context: LambdaContext) -> Response:
     except WebhookError as exc:
         return _reject(platform, exc.status, "not authentic" if isinstance(exc, Unauthentic) else str(exc))
     except Unavailable:
-        return _reject(platform, 503, "try again later") | {"headers": {"retry-after": str(RETRY_AFTER)} | _JSON}
+        return _reject(platform, 503, "try again later") | {"headers": _JSON | {"retry-after": str(RETRY_AFTER)}}
 
 
 def _accept(house: App, platform: str, event: Mapping[str, Any]) -> Response:
@@ -53,25 +52,26 @@ def _accept(house: App, platform: str, event: Mapping[str, Any]) -> Response:
         return {"statusCode": found.status, "headers": {"content-type": found.content_type}, "body": found.body}
     new = house.store.log(found) if found else 0
     _count(logged=new, duplicates=len(found) - new)
-    logger.info("received", platform=platform, events=[one.id for one in found], new=new)
+    logger.info("received", extra={"platform": platform, "event_ids": [one.id for one in found], "new": new})
     return _respond(202 if found else 200, {"events": len(found), "new": new})
 
 
 def _body(event: Mapping[str, Any]) -> bytes:
     """The bytes as they were sent: a signature is over them, not over any reading of them."""
-    body = event.get("body") or ""
+    body: str = event.get("body") or ""
     if not event.get("isBase64Encoded"):
-        return body.encode("utf-8", "surrogatepass")  # type: ignore[no-any-return] # an event is plain JSON
+        return body.encode("utf-8", "surrogatepass")
     try:
         return b64decode(body)
-    except NotBase64 as exc:
+    except ValueError as exc:
         raise Malformed("the body is not the base64 it is said to be") from exc
 
 
 def _reject(platform: str, status: int, reason: str) -> Response:
     metrics.add_dimension("status", str(status))
     metrics.add_metric("WebhooksRejected", MetricUnit.Count, 1)
-    logger.info("rejected", platform=platform if platform in PLATFORMS else "unknown", status=status)
+    known = platform if platform in PLATFORMS else "unknown"
+    logger.info("rejected", extra={"platform": known, "status": status})
     return _respond(status, {"error": reason})
 
 

@@ -1,0 +1,243 @@
+"""Discourse webhooks: enable the user, post, like, solved and reviewable events.
+
+Drops what is not the open community's: private messages, whispers, notices and system users. A new topic comes twice,
+as topic_created and as its first post's post_created; only the post has the text, so only it is used.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+from shared.errors import Malformed
+from shared.events import (
+    AnswerAccepted,
+    CommentCreated,
+    CommunityEvent,
+    ContentFlagged,
+    MemberJoined,
+    MemberLeft,
+    MemberUpdated,
+    PostCreated,
+    Profile,
+    ReactionAdded,
+)
+from shared.platforms.delivery import Answer, Node, load, profile
+from shared.platforms.proof import agree, digest, header, keys
+from shared.platforms.text import feeling, measure
+
+REGULAR_POST = 1
+
+_INSTANCE = re.compile(r"https?://([A-Za-z0-9._:/-]{1,200})")
+_QUOTE = re.compile(r"\[/?quote[^\[\]]{0,300}\]", re.IGNORECASE)
+
+
+def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], _now: datetime) -> None:
+    """Raise Unauthentic unless Discourse signed these bytes with one of the secrets.
+
+    Discourse signs neither time nor headers, so an old body proves itself for ever: the event's id makes it harmless.
+    """
+    given = header(headers, "x-discourse-event-signature")
+    agree([given], [b"sha256=" + digest(key.encode(), body).hexdigest().encode() for key in keys(secrets)])
+
+
+def parse(headers: Mapping[str, str], body: bytes, received_at: datetime) -> list[CommunityEvent] | Answer:
+    """Read a delivery: its event, nothing for one we do not use, or the answer to a ping. Raises Malformed."""
+    root = load(body)
+    name = _header(headers, "x-discourse-event")
+    if name == "ping":
+        return Answer(200, "text/plain", "pong")
+    if name not in _READERS:
+        return []
+    key, read = _READERS[name]
+    found = read(root.node(key), _Delivery(name, _instance(headers), sha256(body).hexdigest()[:32], received_at))
+    return [] if found is None else [found]
+
+
+@dataclass(frozen=True)
+class _Delivery:
+    name: str
+    instance: str
+    fingerprint: str
+    received_at: datetime
+
+    def fields(self, actor: str, fact: object, at: datetime | None = None) -> dict[str, Any]:
+        """What every event has; `fact` tells it from others of its name, `at` is None where Discourse tells no time.
+
+        X-Discourse-Event-Id is no part of the id: an automatic retry carries a new one.
+        """
+        return {
+            "id": f"discourse:{self.instance}:{self.name}:{fact}",
+            "occurred_at": at or self.received_at,
+            "received_at": self.received_at,
+            "timed": at is not None,
+            "platform": "discourse",
+            "actor": actor,
+        }
+
+    def repeatable(self, actor: str) -> dict[str, Any]:
+        """The fields of what can happen to a user again and again; the body has no version, so its bytes must do."""
+        return self.fields(actor, f"{actor}:{self.fingerprint}")
+
+
+def _user_created(actor: str, user: Node, delivery: _Delivery) -> CommunityEvent:
+    fields = delivery.fields(actor, actor, user.moment("created_at"))
+    return MemberJoined(**fields, profile=_profile(user, verified=user.flag("active")))
+
+
+def _user_confirmed(actor: str, user: Node, delivery: _Delivery) -> CommunityEvent:
+    return MemberUpdated(**delivery.repeatable(actor), profile=_profile(user, verified=True))
+
+
+def _user_updated(actor: str, user: Node, delivery: _Delivery) -> CommunityEvent:
+    return MemberUpdated(**delivery.repeatable(actor), profile=_profile(user, verified=user.flag("active")))
+
+
+def _user_destroyed(actor: str, _user: Node, delivery: _Delivery) -> CommunityEvent:
+    return MemberLeft(**delivery.fields(actor, actor))
+
+
+def _user_suspended(actor: str, _user: Node, delivery: _Delivery) -> CommunityEvent:
+    return MemberLeft(**delivery.repeatable(actor), reason="banned")
+
+
+def _user_unsuspended(actor: str, user: Node, delivery: _Delivery) -> CommunityEvent:
+    known = _profile(user, verified=user.flag("active"))
+    return MemberJoined(**delivery.repeatable(actor), profile=known, returning=True)
+
+
+def _post_created(post: Node, delivery: _Delivery) -> CommunityEvent | None:
+    author = _person(post, "user_id")
+    if author is None or not _is_open(post):
+        return None
+    fields = delivery.fields(author, post.number("id"), post.moment("created_at")) | _place(post)
+    raw = post.maybe_text("raw")
+    fields["body"] = None if raw is None else measure(own_words(raw))
+    return PostCreated(**fields) if fields["parent"] is None else CommentCreated(**fields)
+
+
+def _post_liked(like: Node, delivery: _Delivery) -> CommunityEvent | None:
+    post, liker = like.node("post"), _person(like.node("user"), "id")
+    if liker is None or not _is_open(post):
+        return None
+    fields = delivery.fields(liker, f"{post.number('id')}:{liker}") | _place(post)
+    return ReactionAdded(**fields, emoji="heart", sentiment=feeling("heart"))
+
+
+def _accepted_solution(post: Node, delivery: _Delivery) -> CommunityEvent | None:
+    author = _person(post, "user_id")
+    if author is None or not _is_open(post):
+        return None
+    return AnswerAccepted(**delivery.fields(author, post.number("id")), **_place(post))
+
+
+def _reviewable_created(reviewable: Node, delivery: _Delivery) -> CommunityEvent | None:
+    """A flagged post of the open community; queued posts and new users waiting for approval are no flags."""
+    post, category, topic = (reviewable.maybe_number(key) for key in ("post_id", "category_id", "topic_id"))
+    author = _author(reviewable)
+    if post is None or category is None or author is None:
+        return None
+    return ContentFlagged(
+        **delivery.fields(author, reviewable.number("id"), reviewable.moment("created_at")),
+        object=f"post:{post}",
+        parent=None if topic is None else f"topic:{topic}",
+        channel=str(category),
+    )
+
+
+def _of_account(read: Callable[[str, Node, _Delivery], CommunityEvent]) -> _Reader:
+    """A reader of user events, without system users and staged ones (addresses that once wrote a mail)."""
+
+    def read_account(user: Node, delivery: _Delivery) -> CommunityEvent | None:
+        actor = None if user.flag("staged") else _person(user, "id")
+        return None if actor is None else read(actor, user, delivery)
+
+    return read_account
+
+
+_Reader = Callable[[Node, _Delivery], CommunityEvent | None]
+_READERS: Mapping[str, tuple[str, _Reader]] = {
+    "user_created": ("user", _of_account(_user_created)),
+    "user_confirmed_email": ("user", _of_account(_user_confirmed)),
+    "user_approved": ("user", _of_account(_user_confirmed)),
+    "user_updated": ("user", _of_account(_user_updated)),
+    "user_destroyed": ("user", _of_account(_user_destroyed)),
+    "user_suspended": ("user", _of_account(_user_suspended)),
+    "user_unsuspended": ("user", _of_account(_user_unsuspended)),
+    "post_created": ("post", _post_created),
+    "post_liked": ("like", _post_liked),
+    "accepted_solution": ("solved", _accepted_solution),
+    "reviewable_created": ("reviewable", _reviewable_created),
+}
+
+
+def _header(headers: Mapping[str, str], name: str) -> str:
+    value = headers.get(name)
+    if not value:
+        raise Malformed(f"no {name} header")
+    return value
+
+
+def _instance(headers: Mapping[str, str]) -> str:
+    """The forum's host and path, which make its numbers unique."""
+    found = _INSTANCE.fullmatch(_header(headers, "x-discourse-instance"))
+    if not found:
+        raise Malformed("the x-discourse-instance header must be a URL")
+    return found[1].lower().rstrip("/")
+
+
+def _person(node: Node, key: str) -> str | None:
+    """The id of a person; system users have negative ones, deleted people none."""
+    number = node.maybe_number(key)
+    return None if number is None or number <= 0 else str(number)
+
+
+def _author(reviewable: Node) -> str | None:
+    author = reviewable.maybe_node("target_created_by")
+    return _person(reviewable, "target_created_by_id") if author is None else _person(author, "id")
+
+
+def _is_open(post: Node) -> bool:
+    """Whether a post is the community's: regular, and not private. Without an archetype, no category means private."""
+    archetype = post.maybe_text("topic_archetype")
+    private = post.maybe_number("category_id") is None if archetype is None else archetype == "private_message"
+    kind = post.maybe_number("post_type")
+    return not private and kind in {None, REGULAR_POST}
+
+
+def _place(post: Node) -> dict[str, Any]:
+    """Where a post stands: the first one is its topic, every other one belongs to it."""
+    topic, category = f"topic:{post.number('topic_id')}", post.maybe_number("category_id")
+    opens = post.number("post_number") == 1
+    return {
+        "object": topic if opens else f"post:{post.number('id')}",
+        "parent": None if opens else topic,
+        "channel": None if category is None else str(category),
+    }
+
+
+def _profile(user: Node, *, verified: bool) -> Profile:
+    options = user.maybe_node("user_option") or Node({}, user.at("user_option"))
+    return profile(
+        name=user.maybe_text("name") or user.maybe_text("username"),
+        email=user.maybe_text("email"),
+        verified=verified,
+        locale=user.maybe_text("locale"),
+        timezone=options.maybe_text("timezone"),
+        role="staff" if user.flag("admin") or user.flag("moderator") else "member",
+    )
+
+
+def own_words(raw: str) -> str:
+    """A post without what it quotes from others."""
+    kept, depth, at = [], 0, 0
+    for mark in _QUOTE.finditer(raw):
+        if depth == 0:
+            kept.append(raw[at : mark.start()])
+        depth = max(0, depth - 1) if mark[0].startswith("[/") else depth + 1
+        at = mark.end()
+    return "".join([*kept, raw[at:]])

@@ -1,0 +1,198 @@
+"""Standard Webhooks with our own JSON: how a back end, Zapier or Make tells of anything (docs/standard-webhooks.md).
+
+The sender is the community's own, so a field that is not known is a mistake worth telling, not something to skip.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64decode, b64encode
+from binascii import Error as NotBase64
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any, cast, get_args
+from zoneinfo import available_timezones
+
+from pydantic import ValidationError
+
+from shared.errors import Malformed, Unauthentic
+from shared.events import EVENT, CommunityEvent, MemberJoined, MemberUpdated, Profile, Role
+from shared.platforms.delivery import Answer, Node, load, profile
+from shared.platforms.proof import TOLERANCE, agree, digest, fresh, header, keys
+from shared.platforms.text import feeling, measure
+
+MOST_EVENTS = 100
+LONGEST_TEXT = 2000
+"""Characters in a text that is kept; `text` is only measured and may be longer."""
+
+OWN: Mapping[str, frozenset[str]] = {
+    "member.joined": frozenset({"returning"}),
+    "member.left": frozenset({"reason"}),
+    "member.updated": frozenset(),
+    "post.created": frozenset({"text"}),
+    "comment.created": frozenset({"text"}),
+    "reaction.added": frozenset({"emoji", "sentiment"}),
+    "answer.accepted": frozenset(),
+    "content.flagged": frozenset(),
+    "event.attended": frozenset(),
+    "survey.answered": frozenset({"score", "comment"}),
+    "purchase.made": frozenset({"amount", "currency"}),
+    "ticket.opened": frozenset(),
+    "feedback.implemented": frozenset(),
+    "content.approved": frozenset({"format"}),
+    "referral.signed_up": frozenset({"ref", "code", "utm"}),
+}
+"""The fields of `data` that each type has beside COMMON."""
+
+COMMON = frozenset({"actor", "object", "parent", "channel", "platform", "extra"})
+ACTOR = frozenset({"id", "name", "email", "email_verified", "locale", "timezone", "role"})
+
+_ID = re.compile(r"[A-Za-z0-9_:=+/-]{1,128}")
+_PLATFORM = re.compile(r"[a-z][a-z0-9_]{1,20}")
+
+
+def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: datetime) -> None:
+    """Raise Unauthentic unless one of the `v1` signatures is made with one of the secrets, within 300 s of `now`.
+
+    Standard Webhooks 1.0.0: HMAC-SHA256 over id.timestamp.body. An id with a full stop is refused, since one signature
+    would then fit two readings of the same bytes.
+    """
+    message_id, stamp = header(headers, "webhook-id"), header(headers, "webhook-timestamp")
+    given = header(headers, "webhook-signature").split(b" ")
+    if not _ID.fullmatch(headers["webhook-id"]):
+        raise Unauthentic("the webhook-id is not one")
+    fresh(stamp, now)
+    signed = b".".join((message_id, stamp, body))
+    agree(given, [b"v1," + b64encode(digest(_key(secret), signed).digest()) for secret in keys(secrets)])
+
+
+def parse(headers: Mapping[str, str], body: bytes, received_at: datetime) -> list[CommunityEvent] | Answer:
+    """Read one event, or those under `events`, without the types we do not know; raises Malformed with the path."""
+    root, event_id = load(body), f"standard:{_message_id(headers)}"
+    if "events" not in root.value:
+        return list(_events([(event_id, root)], received_at))
+    root.only({"events"})
+    items = root.nodes("events")
+    if not 1 <= len(items) <= MOST_EVENTS:
+        root.wrong("events", f"must hold 1 to {MOST_EVENTS} events")
+    return list(_events([(f"{event_id}:{at}", item) for at, item in enumerate(items)], received_at))
+
+
+def _message_id(headers: Mapping[str, str]) -> str:
+    """The sender's id of a delivery, the same on every retry."""
+    if not _ID.fullmatch(headers.get("webhook-id", "")):
+        raise Malformed("the webhook-id header must be 1 to 128 letters, digits and _:=+/-")
+    return headers["webhook-id"]
+
+
+def _key(secret: str) -> bytes:
+    """The key in `whsec_<base64>`: 24 to 64 bytes, as the standard has it."""
+    try:
+        key = b64decode(secret.removeprefix("whsec_").encode(), validate=True)
+    except NotBase64 as exc:
+        raise Unauthentic("the configured secret is not base64") from exc
+    if not 24 <= len(key) <= 64:
+        raise Unauthentic("the configured secret is not 24 to 64 bytes long")
+    return key
+
+
+def _events(items: Iterable[tuple[str, Node]], received_at: datetime) -> Iterable[CommunityEvent]:
+    for event_id, item in items:
+        kind = item.text("type")
+        if kind in OWN:
+            item.only({"type", "timestamp", "data"})
+            yield _event(event_id, item, received_at)
+
+
+def _event(event_id: str, item: Node, received_at: datetime) -> CommunityEvent:
+    kind, at, told = item.text("type"), item.moment("timestamp"), item.node("data")
+    if at > received_at + TOLERANCE:
+        item.wrong("timestamp", "must not lie in the future")
+    told.only(COMMON | OWN[kind])
+    actor = told.node("actor")
+    fields: dict[str, Any] = {
+        "type": kind,
+        "id": event_id,
+        "occurred_at": at,
+        "received_at": received_at,
+        "platform": _platform(told),
+        "actor": actor.ident("id"),
+        **{name: told.maybe_ident(name) for name in ("object", "parent", "channel")},
+        **_own(told, OWN[kind]),
+    }
+    person = _profile(actor)
+    if kind in _WITH_PROFILE:
+        fields["profile"] = person
+    return _checked(fields, told)
+
+
+_WITH_PROFILE = frozenset(of.model_fields["type"].default for of in (MemberJoined, MemberUpdated))
+
+
+def _own(told: Node, names: Iterable[str]) -> dict[str, Any]:
+    """The type's own fields as they came, for the event itself to check; a message's text becomes its measures."""
+    own = {name: told.value[name] for name in names if told.value.get(name) is not None}
+    if "text" in own:
+        del own["text"]
+        own["body"] = measure(told.maybe_text("text") or "")
+    if "emoji" in own:
+        own.setdefault("sentiment", feeling(told.text("emoji")))
+    for name, value in own.items():
+        if isinstance(value, str) and len(value) > LONGEST_TEXT:
+            told.wrong(name, f"must be at most {LONGEST_TEXT} characters long")
+    if "utm" in own:
+        _check_utm(told.node("utm"))
+    return own
+
+
+def _check_utm(utm: Node) -> None:
+    if len(utm.value) > 20 or any(len(name) > 100 or len(str(value)) > 200 for name, value in utm.value.items()):
+        raise Malformed(f"{utm.path}: must be at most 20 texts of at most 200 characters")
+
+
+def _platform(told: Node) -> str:
+    name = told.maybe_text("platform")
+    if name is not None and not _PLATFORM.fullmatch(name):
+        told.wrong("platform", "must be 2 to 21 of a-z, 0-9 and _, beginning with a letter")
+    return name or "standard"
+
+
+def _profile(actor: Node) -> Profile:
+    """The person; the sender is the owner's own back end, so an address is proved unless it says otherwise."""
+    actor.only(ACTOR)
+    person = profile(
+        name=actor.maybe_text("name"),
+        email=actor.maybe_text("email"),
+        verified=actor.flag("email_verified", default=True),
+        locale=actor.maybe_text("locale"),
+        timezone=actor.maybe_text("timezone"),
+        role=_role(actor),
+    )
+    if actor.maybe_text("email") and not person.email:
+        actor.wrong("email", "must be an e-mail address")
+    if person.timezone and person.timezone not in _zones():
+        actor.wrong("timezone", "must be an IANA time zone such as Europe/Berlin")
+    return person
+
+
+def _role(actor: Node) -> Role:
+    named = actor.maybe_text("role") or "member"
+    if named not in get_args(Role):
+        actor.wrong("role", f"must be one of {', '.join(get_args(Role))}")
+    return cast("Role", named)
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def _checked(fields: Mapping[str, Any], told: Node) -> CommunityEvent:
+    """The event; what pydantic finds wrong is told by path and rule, never with the value it found."""
+    try:
+        return EVENT.validate_python(fields, strict=True)
+    except ValidationError as exc:
+        found = exc.errors(include_input=False, include_url=False)[0]
+        path = ".".join(str(part) for part in found["loc"][1:])
+        raise Malformed(f"{told.at(path)}: {found['msg'][:1].lower()}{found['msg'][1:]}") from exc
