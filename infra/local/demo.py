@@ -94,7 +94,11 @@ class Demo:
     def _post_one(self, delivery: Delivery, now: datetime) -> None:
         signed_at = now - (delivery.at - delivery.signed_at) if delivery.signed_at else now
         if delivery.forged:
-            headers = {**delivery.headers, "x-slack-request-timestamp": str(int(now.timestamp())), "x-slack-signature": "v0=00"}
+            headers = {
+                **delivery.headers,
+                "x-slack-request-timestamp": str(int(now.timestamp())),
+                "x-slack-signature": "v0=00",
+            }
         else:
             secret = SECRETS[delivery.platform][-1]
             headers = sign(delivery.platform, delivery.headers, delivery.body, secret=secret, now=signed_at)
@@ -167,17 +171,17 @@ class Outcome:
     inbox: list[dict[str, Any]]
 
 
-def outcome(demo: Demo) -> Outcome:
+def outcome(stack: LocalStack) -> Outcome:
     """Read everything back."""
     items: list[dict[str, Any]] = []
-    for page in demo.stack.dynamodb.get_paginator("scan").paginate(TableName=demo.stack.outputs["TableName"]):
+    for page in stack.dynamodb.get_paginator("scan").paginate(TableName=stack.outputs["TableName"]):
         items += map(values, page["Items"])
     sends = [send_of(item) for item in items if item["sk"].startswith("SEND#")]
     return Outcome(
         members={item["id"]: member_of(item) for item in items if item["sk"] == "PROFILE"},
         sends=sorted(sends, key=lambda send: (send.at, send.send_id)),
         logged=Counter(event_of(item).type for item in items if item["pk"].startswith("LOG#")),
-        inbox=demo.stack.inbox(),
+        inbox=stack.inbox(),
     )
 
 

@@ -1,0 +1,181 @@
+"""`flywheel`: what an operator and a community manager do from a terminal. Errors are one line and exit code 2."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from infra import ROOT
+from infra.local import show
+from infra.local.demo import SECRETS, Demo, outcome, summary
+from infra.local.inbox import write_inbox
+from infra.local.stack import LocalStack, running
+from infra.mails import compile_mails, written
+from infra.preview import sample_mail, send
+from shared import playbook as playbooks
+from shared.errors import FlywheelError, PlaybookError, UsageError
+from shared.mail import Mails
+from shared.playbook import Playbook
+
+MAILS = ROOT / "shared" / "mails"
+OUT = ROOT / "out"
+
+app = typer.Typer(
+    help="Community-marketing automation in your own AWS account.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+playbook_app = typer.Typer(help="Check the playbook, or describe it to your editor.", no_args_is_help=True)
+app.add_typer(playbook_app, name="playbook")
+
+out = Console()
+errors = Console(stderr=True)
+
+PlaybookFile = Annotated[Path, typer.Option("--playbook", help="The playbook to use.", show_default="playbook.yaml")]
+Locale = Annotated[str, typer.Option(help="The language of the mail, one of the playbook's.")]
+MailName = Annotated[str, typer.Argument(help="A mail of the playbook, such as welcome.")]
+
+
+@app.command()
+def demo(
+    members: Annotated[int, typer.Option(min=1, max=500, help="How many people the invented community has.")] = 40,
+    days: Annotated[int, typer.Option(min=1, max=120, help="How many virtual days to live through.")] = 35,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same community and the same mails.")] = 7,
+) -> None:
+    """Live through weeks of a small community on this machine, and open the mails it was sent.
+
+    Starts a local AWS on loopback, deploys the very stack that goes to AWS, posts signed webhooks over HTTP, moves the
+    clock, fires the deployed schedules, and stops everything again.
+    """
+    started = time.monotonic()
+    playbook = _playbook(ROOT / "playbook.yaml")
+    folder = OUT / "demo"
+    with show.steps(out) as steps, running(secrets=SECRETS, tell=steps.tell) as stack:
+        run = Demo(stack, playbook, members=members, days=days, seed=seed)
+        with steps.timeline(run.days) as moved_to:
+            run.run(moved_to)
+        steps.tell("Writing the inbox")
+        found = outcome(stack)
+        write_inbox(folder, members=found.members, sends=found.sends, inbox=found.inbox, playbook=playbook)
+        told = summary(run, found, started)
+    (folder / "summary.json").write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    show.demo(out, told, folder, playbook)
+    if any(told["checks"].values()) or told["webhooks"]["unexpected"]:
+        raise typer.Exit(1)
+
+
+@app.command()
+def up(
+    port: Annotated[int | None, typer.Option(help="The port on loopback; a free one by default.")] = None,
+) -> None:
+    """Run the stack on this machine by the real clock until Ctrl-C, with everything needed to try it."""
+    playbook = _playbook(ROOT / "playbook.yaml")
+    with show.steps(out) as steps, running(port=port, virtual_time=False, secrets=SECRETS, tell=steps.tell) as stack:
+        steps.done()
+        show.webhooks(out, stack, SECRETS, OUT / "inbox" / "index.html")
+        _watch_inbox(stack, playbook, OUT / "inbox")
+
+
+def _watch_inbox(stack: LocalStack, playbook: Playbook, folder: Path) -> None:
+    """Keep the inbox page fresh, and tell of each mail, until interrupted."""
+    shown = -1
+    while True:
+        found = outcome(stack)
+        if len(found.inbox) != shown:
+            write_inbox(folder, members=found.members, sends=found.sends, inbox=found.inbox, playbook=playbook)
+            for message in found.inbox[max(shown, 0) :]:
+                out.print(Text.assemble(("mail", "green"), f" to {message['To'][0]}: {message['Subject']}"))
+            shown = len(found.inbox)
+        time.sleep(1)
+
+
+@playbook_app.command("check")
+def playbook_check(
+    file: Annotated[Path, typer.Argument(help="The playbook to check.", show_default="playbook.yaml")] = ROOT
+    / "playbook.yaml",
+) -> None:
+    """Say everything that is wrong with a playbook, with the place and what is allowed there."""
+    playbook = _playbook(file)
+    steps = ", ".join(f"{step.key} on day {step.day}" for step in playbook.onboarding.steps)
+    out.print(f"[green]{file.name} is good.[/] Languages: {', '.join(playbook.locales)}. Onboarding: {steps}.")
+
+
+@playbook_app.command("schema")
+def playbook_schema() -> None:
+    """Print the playbook's JSON Schema, for editors that check while one types."""
+    print(json.dumps(playbooks.schema(), indent=2, ensure_ascii=False))
+
+
+@app.command()
+def preview(
+    mail: MailName,
+    locale: Locale = "en",
+    name: Annotated[str, typer.Option(help="Who the mail greets.")] = "Ada",
+    playbook: PlaybookFile = ROOT / "playbook.yaml",
+) -> None:
+    """Render a mail as a member would get it, into out/preview."""
+    composed = sample_mail(_mails(), _playbook(playbook), mail, locale, name=name, now=datetime.now(UTC))
+    folder = OUT / "preview"
+    folder.mkdir(parents=True, exist_ok=True)
+    page = folder / f"{mail}.{locale}.html"
+    page.write_text(composed.html, encoding="utf-8")
+    (folder / f"{mail}.{locale}.txt").write_text(composed.text, encoding="utf-8")
+    out.print(f"[bold]{composed.subject}[/]\nfrom {composed.sender}, {len(composed.html.encode()) / 1024:.0f} KB")
+    out.print(f"{page}\n{page.with_suffix('.txt')}", soft_wrap=True)
+
+
+@app.command("send-test")
+def send_test(
+    mail: MailName,
+    to: Annotated[str, typer.Option(help="The address to send it to.")],
+    locale: Locale = "en",
+    name: Annotated[str, typer.Option(help="Who the mail greets.")] = "Ada",
+    playbook: PlaybookFile = ROOT / "playbook.yaml",
+) -> None:
+    """Send one mail, with sample content, through SES with your own AWS credentials."""
+    composed = sample_mail(_mails(), _playbook(playbook), mail, locale, name=name, now=datetime.now(UTC), to=to)
+    out.print(f"sent as {send(composed)}")
+
+
+def _playbook(file: Path) -> Playbook:
+    return playbooks.load(file, mails=written(MAILS))
+
+
+def _mails() -> Mails:
+    folder = ROOT / ".build" / "preview-mails"
+    shutil.rmtree(folder, ignore_errors=True)
+    compile_mails(MAILS, folder)
+    return Mails(folder)
+
+
+def main() -> None:
+    """Run the command line; every mistake of a person is one line and exit code 2."""
+    try:
+        app(standalone_mode=True)
+    except PlaybookError as exc:
+        for problem in exc.problems:
+            _fail(f"{exc.source}: {problem}")
+        sys.exit(2)
+    except (UsageError, FlywheelError) as exc:
+        _fail(str(exc))
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _fail(message: str) -> None:
+    errors.print(f"[red]flywheel:[/] {message}", highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""What the local stack tells on the terminal: its steps, the passing of virtual time, and what came of it."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from infra.local.community import START
+from infra.local.inbox import REASONS
+from infra.local.stack import LocalStack
+from shared.playbook import Playbook
+
+
+class Steps:
+    """A line that says what is going on, and a bar while virtual time passes."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = progress.add_task("", total=None)
+
+    def tell(self, what: str) -> None:
+        """Say what is begun now."""
+        self._progress.update(self._task, description=what, total=None)
+
+    def done(self) -> None:
+        """Say nothing more."""
+        self._progress.stop()
+
+    @contextmanager
+    def timeline(self, days: int) -> Iterator[Callable[[datetime], None]]:
+        """A bar over so many virtual days; call what it gives with each moment reached."""
+        bar = self._progress.add_task("Living", total=days)
+        self._progress.update(self._task, visible=False)
+
+        def moved_to(now: datetime) -> None:
+            passed = (now - START).total_seconds() / 86400
+            self._progress.update(bar, completed=passed, description=f"{now:%a %d %b %Y, %H:%M} UTC")
+
+        yield moved_to
+        self._progress.update(self._task, visible=True)
+
+
+@contextmanager
+def steps(console: Console) -> Iterator[Steps]:
+    """Show steps while the block runs."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield Steps(progress)
+
+
+def demo(console: Console, told: Mapping[str, Any], folder: Path, playbook: Playbook) -> None:
+    """What happened in the demo, as tables."""
+    console.print(_mails(told, playbook))
+    console.print(_skips(told))
+    hooks = told["webhooks"]
+    rejected = ", ".join(f"{count} x {status}" for status, count in hooks["rejected"].items())
+    console.print(
+        f"[bold]Webhooks[/]  {hooks['posted']} posted, {hooks['accepted']} accepted, of them "
+        f"{hooks['duplicates_posted']} duplicates and {hooks['unused']} of no use; rejected: {rejected or 'none'}"
+    )
+    for odd in hooks["unexpected"]:
+        console.print(f"[red]unexpected answer[/] {odd}")
+    console.print(f"[bold]Events[/]    {told['events']['logged']} in the log")
+    checks = (f"{count} {name.replace('_', ' ')}" for name, count in told["checks"].items())
+    verdict = "[red]FAILED[/]" if any(told["checks"].values()) else "[green]all good[/]"
+    console.print(f"[bold]Checks[/]    {verdict}: {', '.join(checks)}")
+    console.print(f"[bold]Inbox[/]     {folder / 'index.html'}", soft_wrap=True)
+    console.print(f"[dim]{told['members']} members, {told['virtual_days']} days, {told['seconds']} s[/]")
+
+
+def _mails(told: Mapping[str, Any], playbook: Playbook) -> Table:
+    counts = Counter((send["step"], send["status"]) for send in told["sends"])
+    table = Table(title="Onboarding mails", title_justify="left")
+    statuses = [status for status in ("sent", "skipped", "deferred", "unknown", "parked") if _any(counts, status)]
+    for column in ("step", "day", *statuses):
+        table.add_column(column, justify="left" if column == "step" else "right")
+    for step in playbook.onboarding.steps:
+        table.add_row(step.key, str(step.day), *(str(counts[step.key, status]) for status in statuses))
+    return table
+
+
+def _any(counts: Counter[tuple[str, str]], status: str) -> bool:
+    return status == "sent" or any(counted == status for _, counted in counts)
+
+
+def _skips(told: Mapping[str, Any]) -> Table:
+    reasons = Counter(send["reason"] for send in told["sends"] if send["status"] == "skipped")
+    table = Table(title="Mails not sent, and why", title_justify="left")
+    table.add_column("because")
+    table.add_column("mails", justify="right")
+    for reason, count in reasons.most_common():
+        table.add_row(REASONS.get(reason, reason), str(count))
+    return table
+
+
+def webhooks(console: Console, stack: LocalStack, secrets: Mapping[str, list[str]], inbox: Path) -> None:
+    """Where each platform's webhooks go, with a curl that signs itself when it is pasted."""
+    console.print("\n[bold]The stack is up.[/] Ctrl-C ends it and everything it started.\n")
+    for platform, command in CURLS.items():
+        url = f"{stack.machine.url}/webhooks/{platform}"
+        console.print(f"[bold]{platform}[/]  {url}  (Host: {stack.host})")
+        line = command.format(url=url, host=shlex.quote(f"Host: {stack.host}"), secret=secrets[platform][-1])
+        console.print(line, style="cyan", soft_wrap=True, markup=False, highlight=False)
+        console.print()
+    console.print(f"[bold]inbox[/]  {inbox}  (kept fresh while this runs)\n", soft_wrap=True)
+
+
+_SLACK = (
+    """body='{{"type":"event_callback","event_id":"Ev'$(date +%s)'","event_time":'$(date +%s)',"event":{{"type":"team_join","""
+    """"user":{{"id":"U'$(date +%s)'","real_name":"Ada Wells","tz":"Europe/Berlin","profile":{{"email":"ada@example.com"}}}}}}}}'; """
+    """ts=$(date +%s); curl -s {url} -H {host} -H 'Content-Type: application/json' -H "X-Slack-Request-Timestamp: $ts" """
+    """-H "X-Slack-Signature: v0=$(printf 'v0:%s:%s' "$ts" "$body" | openssl dgst -sha256 -hmac '{secret}' -r | cut -d' ' -f1)" """
+    """--data-binary "$body" """
+)
+_DISCOURSE = (
+    """body='{{"user":{{"id":'$(date +%s)',"username":"grace","name":"Grace Mill","email":"grace@example.com","active":true,"""
+    """"created_at":"'$(date -u +%Y-%m-%dT%H:%M:%SZ)'"}}}}'; curl -s {url} -H {host} -H 'Content-Type: application/json' """
+    """-H 'X-Discourse-Instance: https://forum.example.com' -H 'X-Discourse-Event-Type: user' -H 'X-Discourse-Event: user_created' """
+    """-H "X-Discourse-Event-Signature: sha256=$(printf '%s' "$body" | openssl dgst -sha256 -hmac '{secret}' -r | cut -d' ' -f1)" """
+    """--data-binary "$body" """
+)
+_STANDARD = (
+    """id=msg_$(date +%s); ts=$(date +%s); body='{{"type":"member.joined","timestamp":"'$(date -u +%Y-%m-%dT%H:%M:%SZ)'","""
+    """"data":{{"actor":{{"id":"'$id'","name":"Лида","email":"lida@example.com","locale":"ru","timezone":"Europe/Moscow"}}}}}}'; """
+    """key=$(printf '%s' '{secret}' | cut -c7- | base64 -d | od -An -tx1 | tr -d ' \\n'); """
+    """curl -s {url} -H {host} -H 'Content-Type: application/json' -H "webhook-id: $id" -H "webhook-timestamp: $ts" """
+    """-H "webhook-signature: v1,$(printf '%s.%s.%s' "$id" "$ts" "$body" | """
+    """openssl dgst -sha256 -mac HMAC -macopt "hexkey:$key" -binary | base64)" --data-binary "$body" """
+)
+CURLS = {"slack": _SLACK, "discourse": _DISCOURSE, "standard": _STANDARD}
+"""A shell line a platform: it signs with the local secret at the moment it is run, so it never goes stale."""
