@@ -1,0 +1,68 @@
+# Everything runs from here. `make` alone lists what there is; each target sets up what it needs first.
+
+PYTHON ?= python3
+MEMBERS ?= 40
+DAYS ?= 35
+SEED ?= 7
+ARGS ?=
+
+BIN := .venv/bin
+READY := .venv/.ready
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo up test check lint fmt synth deploy lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(READY) ## Run a small community through the whole stack, on this machine (MEMBERS=40 DAYS=35 SEED=7)
+	@$(BIN)/flywheel demo --members $(MEMBERS) --days $(DAYS) --seed $(SEED) $(ARGS)
+
+up: $(READY) ## Leave the whole stack running on this machine, with signed curls to try
+	@$(BIN)/flywheel up $(ARGS)
+
+test: $(READY) ## Run all tests: offline, without an AWS account (ARGS="-k word" for some)
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: lint test ## Everything that must hold before a commit
+
+lint: $(READY) ## Format, lint, types and import rules
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+fmt: $(READY) ## Format, and fix what can be fixed by itself
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+synth: $(READY) ## Synthesise the stack for AWS into cdk.out (ARGS="-c name=value")
+	@$(BIN)/python -m infra.node cdk synth --quiet $(ARGS)
+
+deploy: $(READY) ## Deploy to the AWS account of this shell (ARGS="-c name=value")
+	@$(BIN)/python -m infra.node cdk deploy $(ARGS)
+
+lock: $(READY) ## Pin the requirements anew (ARGS=--upgrade for newer versions)
+	@$(COMPILE) $(ARGS) requirements/dev.in -o requirements/dev.txt
+	@$(COMPILE) -c requirements/dev.txt requirements/layer.in -o requirements/layer.txt
+	@$(COMPILE) -c requirements/dev.txt requirements/bootstrap.in -o requirements/bootstrap.txt
+
+clean: ## Delete what was built; the environment stays
+	@rm -rf .build .local cdk.out out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -not -path './.venv/*' -not -path './node_modules/*' -prune -exec rm -rf {} +
+
+setup: $(READY) # a step of all the others
+
+$(READY): requirements/bootstrap.txt requirements/dev.txt package-lock.json
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "Flywheel needs Python 3.11 or newer as '$(PYTHON)'. Another one: make PYTHON=/path/to/python3.11 ..." >&2; exit 2; }
+	@test -x $(BIN)/python || { echo "Setting up: virtual environment"; $(PYTHON) -m venv .venv; }
+	@echo "Setting up: pinned Python packages"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
+	@echo "Setting up: pinned CDK command line"
+	@$(BIN)/python -m infra.node npm ci --silent --no-audit --no-fund
+	@printf '#!/bin/sh\nPYTHONPATH="%s" exec "%s/$(BIN)/python" -P -m infra.cli "$$@"\n' "$(CURDIR)" "$(CURDIR)" > $(BIN)/flywheel
+	@chmod +x $(BIN)/flywheel
+	@touch $@

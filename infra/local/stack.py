@@ -1,0 +1,255 @@
+"""Flywheel deployed on this machine: the synthesised stack, put by the CDK's command line into MiniStack.
+
+What MiniStack does otherwise than AWS, as far as it matters here:
+- `batchItemFailures` of a stream batch count as success: a record that react reports as failed is not tried again;
+- a function that fails on a stream batch gets the same batch every second, without bisecting, until it is too old;
+- the stream and the schedules run by this machine's clock; `<aws.scheduler.scheduled-time>` is left unfilled;
+- there are no SES events, and headers and tags of a mail are not kept: `feed_back` brings events;
+- IAM is not enforced, and neither are reserved concurrency of the account, throttles of the HTTP API and TTL.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import httpx
+
+from infra import node
+from infra.local.assembly import assembly
+from infra.local.ministack import ACCOUNT, REGION, MiniStack, tail
+from infra.local.quiet import Watch
+from shared.errors import FlywheelError
+from shared.model import stamp
+from shared.store import keys
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_scheduler import EventBridgeSchedulerClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_sesv2 import SESV2Client
+    from mypy_boto3_sqs import SQSClient
+
+STACK = "Flywheel"
+SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A deployed schedule: when it fires, which function it invokes, and with what input (JSON)."""
+
+    name: str
+    expression: str
+    function_arn: str
+    input: str
+
+
+class LocalStack:
+    """A deployed Flywheel on this machine. Use `running()`, which ends it again."""
+
+    def __init__(self, machine: MiniStack) -> None:
+        self.machine = machine
+        self.dynamodb: DynamoDBClient = self._client("dynamodb")
+        self.lambda_: LambdaClient = self._client("lambda")
+        self.scheduler: EventBridgeSchedulerClient = self._client("scheduler")
+        self.secrets: SecretsManagerClient = self._client("secretsmanager")
+        self.sesv2: SESV2Client = self._client("sesv2")
+        self.sqs: SQSClient = self._client("sqs")
+        self._http = httpx.Client(base_url=machine.url, timeout=60)
+
+    # --- as an operator --------------------------------------------------------------------------
+
+    @cached_property
+    def outputs(self) -> dict[str, str]:
+        """The stack's outputs by name."""
+        cloudformation: CloudFormationClient = self._client("cloudformation")
+        (stack,) = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
+        return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+
+    def put_webhook_secrets(self, secrets: Mapping[str, list[str]]) -> None:
+        """Give each platform's secrets, as an operator does."""
+        self.secrets.put_secret_value(SecretId=self.outputs["WebhookSecretArn"], SecretString=json.dumps(dict(secrets)))
+
+    def verify_senders(self) -> None:
+        """Make SES identities of the domains that the deployed playbook's mails are from, as an operator does."""
+        for domain in self.outputs["SenderDomains"].split(","):
+            self.sesv2.create_email_identity(EmailIdentity=domain)
+
+    def schedules(self) -> list[Schedule]:
+        """The deployed schedules, in the order of their names."""
+        names = sorted(found["Name"] for found in self.scheduler.list_schedules()["Schedules"])
+        return [_schedule(self.scheduler.get_schedule(Name=name)) for name in names]
+
+    def pause_schedules(self) -> None:
+        """Disable the deployed schedules, through the API, so that only `fire` fires them."""
+        for schedule in self.schedules():
+            got = self.scheduler.get_schedule(Name=schedule.name)
+            self.scheduler.update_schedule(
+                Name=schedule.name,
+                ScheduleExpression=got["ScheduleExpression"],
+                FlexibleTimeWindow=got["FlexibleTimeWindow"],
+                Target=got["Target"],
+                State="DISABLED",
+            )
+
+    # --- time and what it brings -----------------------------------------------------------------
+
+    def set_clock(self, now: datetime) -> None:
+        """Let every function see exactly this instant, until the next one is set."""
+        pk, sk = keys.LOCAL_CLOCK
+        item = {"pk": {"S": pk}, "sk": {"S": sk}, "now": {"S": stamp(now)}}
+        self.dynamodb.put_item(TableName=self.outputs["TableName"], Item=item)
+
+    def fire(self, schedule: Schedule, at: datetime) -> Any:  # noqa: ANN401 - whatever the function returns
+        """Invoke a schedule's function with the schedule's own input, as of `at`; FlywheelError when it fails."""
+        return self.invoke(schedule.function_arn, schedule.input.replace(SCHEDULED_TIME, stamp(at)))
+
+    def feed_back(self, event: Mapping[str, Any]) -> Any:  # noqa: ANN401 - whatever the function returns
+        """Give an SES event to the function that its rule names; FlywheelError when it fails."""
+        return self.invoke(self.outputs["MailFeedbackFunction"], json.dumps(event))
+
+    def invoke(self, function: str, payload: str) -> Any:  # noqa: ANN401 - whatever the function returns
+        """Invoke a function and wait for its answer; FlywheelError with the end of its log when it fails."""
+        got = self.lambda_.invoke(FunctionName=function, Payload=payload.encode(), LogType="Tail")
+        answer = json.loads(got["Payload"].read() or b"null")
+        if "FunctionError" in got:
+            log = base64.b64decode(got.get("LogResult", "")).decode(errors="replace")
+            raise FlywheelError(f"{function} failed: {json.dumps(answer)}\n{log}")
+        return answer
+
+    @cached_property
+    def watch(self) -> Watch:
+        """Knows whether what was set going has come to rest."""
+        streams: DynamoDBStreamsClient = self._client("dynamodbstreams")
+        table = self.dynamodb.describe_table(TableName=self.outputs["TableName"])["Table"]
+        return Watch(
+            log=self.machine.log,
+            streams=streams,
+            stream_arn=table["LatestStreamArn"],
+            sqs=self.sqs,
+            queue_url=self.outputs["MailQueueUrl"],
+        )
+
+    def quiet(self, timeout: float = 60) -> None:
+        """Wait until every log item has been reacted to and the mail queue is empty.
+
+        Raises FlywheelError with what failed when that does not come within `timeout` seconds.
+        """
+        self.watch.quiet(timeout)
+
+    # --- as the outside world --------------------------------------------------------------------
+
+    @property
+    def host(self) -> str:
+        """The host name under which the HTTP API answers; `*.localhost` is loopback for curl and browsers."""
+        return httpx.URL(self.outputs["WebhooksUrl"]).netloc.decode()
+
+    def http(self, method: str, path: str, **options: Any) -> httpx.Response:  # noqa: ANN401 - httpx's own options
+        """A request through the HTTP API; `path` begins with `/webhooks/` or `/l/`."""
+        headers = {**dict(options.pop("headers", None) or {}), "host": self.host}
+        return self._http.request(method, path, headers=headers, **options)
+
+    def inbox(self) -> list[dict[str, Any]]:
+        """Every mail that was sent, oldest first, as MiniStack keeps it."""
+        got = self._http.get("/_ministack/ses/messages")
+        messages: list[dict[str, Any]] = got.raise_for_status().json()["messages"].get(ACCOUNT, [])
+        return messages
+
+    def _client(self, service: str) -> Any:  # noqa: ANN401 - boto3's own classes, made at run time
+        return boto3.client(
+            service,
+            endpoint_url=self.machine.url,
+            region_name=REGION,
+            aws_access_key_id="test",
+            aws_secret_access_key="test",  # noqa: S106 - MiniStack takes any
+        )
+
+
+@contextmanager
+def running(
+    *,
+    port: int | None = None,
+    virtual_time: bool = True,
+    secrets: Mapping[str, list[str]] | None = None,
+    context: dict[str, Any] | None = None,
+    tell: Tell = lambda _: None,
+) -> Iterator[LocalStack]:
+    """Start and deploy everything, hand it over, and end everything, whatever happens in between.
+
+    `virtual_time`: functions ask the clock that `set_clock` sets, and schedules fire only by `fire`; without it, all
+    runs by the real clock. `port`: on loopback, a free one by default. `secrets`: of webhooks, by platform. `context`:
+    the CDK's, such as another `playbook`. `tell` is called with a few words before each step.
+    Raises UsageError when the port is in use, and FlywheelError when a step fails.
+    """
+    with _terminable():
+        tell("Starting the local AWS")
+        machine = MiniStack(port, {"FLYWHEEL_LOCAL_CLOCK": "1"} if virtual_time else {})
+        try:
+            tell("Synthesising the stack")
+            made = assembly(context)
+            machine.wait_until_healthy()
+            tell("Deploying it with the CDK")
+            deploy(machine, made)
+            stack = LocalStack(machine)
+            stack.put_webhook_secrets(secrets or {})
+            stack.verify_senders()
+            if virtual_time:
+                stack.pause_schedules()
+            yield stack
+        finally:
+            machine.stop()
+
+
+def deploy(machine: MiniStack, made: Path) -> None:
+    """Bootstrap and deploy as one does to an account; FlywheelError with the end of the CDK's log when it fails."""
+    quietly = ("--no-notices", "--no-color", "--ci")
+    _cdk(machine, "bootstrap", f"aws://{ACCOUNT}/{REGION}", *quietly)
+    _cdk(machine, "deploy", STACK, "--app", str(made), "--require-approval", "never", "--method", "direct", *quietly)
+
+
+def _cdk(machine: MiniStack, *arguments: str) -> None:
+    log = machine.folder / "cdk.log"
+    environment = machine.environment() | {
+        "CDK_HOME": str(machine.folder / "cdk"),
+        "CDK_DISABLE_CLI_TELEMETRY": "true",
+    }
+    with log.open("ab") as output:
+        line = node.command("cdk", *arguments)
+        # Not in the project's folder, where cdk.json would have the app synthesised again.
+        ran = subprocess.run(line, cwd=machine.folder, env=environment, stdout=output, stderr=output, check=False)
+    if ran.returncode:
+        raise FlywheelError(f"cdk {arguments[0]} failed; {log} ends with:\n{tail(log)}")
+
+
+def _schedule(got: Any) -> Schedule:  # noqa: ANN401 - boto3's answer
+    return Schedule(got["Name"], got["ScheduleExpression"], got["Target"]["Arn"], got["Target"].get("Input", "{}"))
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM and a closed terminal end this process as an exception, so that what it started is ended too."""
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,418 @@
+"""The whole system on one page: what exists, what triggers what, and who may touch what. Every grant is in this file.
+
+Public functions have no reserved concurrency: a new account has too little to reserve, and the HTTP API's throttle
+already bounds what strangers can make us pay.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+from aws_cdk import Duration
+from aws_cdk import aws_apigatewayv2 as http
+from aws_cdk import aws_apigatewayv2_integrations as integrations
+from aws_cdk import aws_certificatemanager as acm
+from aws_cdk import aws_dynamodb as dynamodb
+from aws_cdk import aws_events as events
+from aws_cdk import aws_events_targets as targets
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_lambda_destinations as destinations
+from aws_cdk import aws_lambda_event_sources as sources
+from aws_cdk import aws_logs as logs
+from aws_cdk import aws_scheduler as scheduler
+from aws_cdk import aws_scheduler_targets as scheduled
+from aws_cdk import aws_secretsmanager as secrets
+from aws_cdk import aws_ses as ses
+from aws_cdk import aws_sqs as sqs
+from constructs import Construct
+
+from infra.bundle import Asset
+from infra.observability import watch
+from shared.errors import UsageError
+
+FUNCTIONS = ("webhooks", "links", "react", "onboarding", "mailer", "mail_followups", "mail_feedback")
+"""One for each module of functions/."""
+
+READ = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
+STREAM = ("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator")
+WRITE = ("dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem")
+
+TIMEOUTS = {
+    "webhooks": Duration.seconds(10),
+    "links": Duration.seconds(10),
+    "react": Duration.seconds(60),
+    "onboarding": Duration.seconds(120),
+    "mailer": Duration.seconds(60),
+    "mail_followups": Duration.seconds(120),
+    "mail_feedback": Duration.seconds(30),
+}
+"""Functions that a person or a platform waits for, and functions that work off a pile."""
+
+MAILER_WORKERS = 2
+"""How many mailers run at once; each keeps to its share of the account's send rate."""
+
+ACCESS_LOG = {
+    # The path of a link carries its token, and an IP address is a person's: neither is logged.
+    "request": "$context.requestId",
+    "at": "$context.requestTime",
+    "route": "$context.routeKey",
+    "status": "$context.status",
+    "latency": "$context.responseLatency",
+    "error": "$context.integrationErrorMessage",
+}
+
+EVENTS_OF_MAILS = [
+    # Not OPEN and CLICK: to tell of these, SES would put a pixel into every mail and rewrite every link in it.
+    ses.EmailSendingEvent.SEND,
+    ses.EmailSendingEvent.DELIVERY,
+    ses.EmailSendingEvent.DELIVERY_DELAY,
+    ses.EmailSendingEvent.BOUNCE,
+    ses.EmailSendingEvent.COMPLAINT,
+    ses.EmailSendingEvent.REJECT,
+    ses.EmailSendingEvent.RENDERING_FAILURE,
+    ses.EmailSendingEvent.SUBSCRIPTION,
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What may differ between two deployments.
+
+    `senders` are the addresses that mails are from. `disposable` leaves nothing behind when the stack is destroyed;
+    without it the table, the secrets and the logs outlive the stack. `domain_name` needs `certificate_arn`.
+    """
+
+    senders: Sequence[str]
+    disposable: bool = False
+    domain_name: str | None = None
+    certificate_arn: str | None = None
+    alarm_topic_arn: str | None = None
+
+
+class Flywheel(cdk.Stack):
+    """Community events in; mails out; one table."""
+
+    def __init__(self, scope: Construct, name: str, *, settings: Settings, code: Asset, layer: Asset) -> None:
+        super().__init__(scope, name, description="Flywheel: community-marketing automation")
+        self.settings = settings
+        self.kept = cdk.RemovalPolicy.DESTROY if settings.disposable else cdk.RemovalPolicy.RETAIN
+
+        self.table = self._table()
+        self.mail_queue = self._queue(
+            "Mail", received_at_most=10, invisible=Duration.seconds(6 * TIMEOUTS["mailer"].to_seconds())
+        )
+        self.dead = {name: self._queue(f"Dead{name}") for name in ("Log", "Schedules", "Feedback")}
+        self.webhook_secret, self.links_secret = self._secrets()
+        self.configuration_set = ses.ConfigurationSet(
+            self, "Mails", suppression_reasons=ses.SuppressionReasons.BOUNCES_AND_COMPLAINTS, reputation_metrics=True
+        )
+        self.api, self.public_url = self._api()
+
+        dependencies = lambda_.LayerVersion(
+            self, "Dependencies", code=_uploaded(layer), compatible_runtimes=[runtime()], removal_policy=self.kept
+        )
+        uploaded = _uploaded(code)
+        self.functions = {name: self._function(name, uploaded, dependencies) for name in FUNCTIONS}
+        self._triggers()
+        self._grants()
+        watch(self, queues=self._dead_letter_queues(), api=self.api, alarm_topic_arn=settings.alarm_topic_arn)
+        self._outputs()
+
+    # --- who may touch what ----------------------------------------------------------------------
+
+    def _grants(self) -> None:
+        table, agenda = self.table.table_arn, f"{self.table.table_arn}/index/agenda"
+        mails, dead = self.mail_queue.queue_arn, {name: queue.queue_arn for name, queue in self.dead.items()}
+        send, receive = ("sqs:SendMessage",), ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
+        read_secret = ("secretsmanager:GetSecretValue",)
+
+        # A stranger's request can write to the log, and do no more than that.
+        log_only = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["LOG#*", "SEEN#*"]}}
+        self._may("webhooks", ("dynamodb:PutItem",), table, only_if=log_only)
+        self._may("webhooks", read_secret, self.webhook_secret.secret_arn)
+
+        self._may("links", ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"), table)
+        self._may("links", read_secret, self.links_secret.secret_arn)
+
+        self._may("react", STREAM, self.table.table_stream_arn or "")
+        self._may("react", ("dynamodb:ListStreams",), "*")  # this action knows no narrower resource
+        self._may("react", (*READ, *WRITE), table)
+        self._may("react", send, mails, dead["Log"])
+
+        self._may("onboarding", (*READ, *WRITE), table, agenda)
+        self._may("onboarding", send, mails, dead["Schedules"])
+
+        from_us = {"StringEquals": {"ses:FromAddress": sorted(self.settings.senders)}}
+        self._may("mailer", receive, mails)
+        self._may("mailer", (*READ, *WRITE), table)
+        self._may("mailer", read_secret, self.links_secret.secret_arn)
+        self._may("mailer", ("ses:SendEmail",), *self._identities(), self._configuration_set_arn(), only_if=from_us)
+        self._may("mailer", ("ses:GetAccount",), "*")  # this action knows no narrower resource
+
+        self._may("mail_followups", (*READ, *WRITE), table, agenda)
+        self._may("mail_followups", send, mails, dead["Schedules"])
+
+        self._may("mail_feedback", ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"), table)
+        self._may("mail_feedback", send, dead["Feedback"])
+
+    def _may(
+        self, function: str, actions: Sequence[str], *resources: str, only_if: Mapping[str, object] | None = None
+    ) -> None:
+        statement = iam.PolicyStatement(actions=list(actions), resources=list(resources), conditions=only_if)
+        self.functions[function].add_to_role_policy(statement)
+
+    def _identities(self) -> list[str]:
+        """A sender's address may be verified by itself or through its domain."""
+        names = [*sorted(self.settings.senders), *self._sender_domains()]
+        return [self.format_arn(service="ses", resource="identity", resource_name=name) for name in names]
+
+    def _sender_domains(self) -> list[str]:
+        return sorted({sender.partition("@")[2] for sender in self.settings.senders})
+
+    def _configuration_set_arn(self) -> str:
+        name = self.configuration_set.configuration_set_name
+        return self.format_arn(service="ses", resource="configuration-set", resource_name=name)
+
+    # --- what triggers what ----------------------------------------------------------------------
+
+    def _triggers(self) -> None:
+        self._route("webhooks", "/webhooks/{platform}", http.HttpMethod.POST)
+        self._route("links", "/l/{proxy+}", http.HttpMethod.GET, http.HttpMethod.POST)
+        self._on_log()
+        self.functions["mailer"].add_event_source(
+            sources.SqsEventSource(
+                self.mail_queue, batch_size=10, report_batch_item_failures=True, max_concurrency=MAILER_WORKERS
+            )
+        )
+        self._every_minute("onboarding")
+        self._every_minute("mail_followups")
+        self._on_mail_events()
+
+    def _route(self, function: str, path: str, *methods: http.HttpMethod) -> None:
+        integration = integrations.HttpLambdaIntegration(f"{function}-integration", self.functions[function])
+        self.api.add_routes(path=path, methods=list(methods), integration=integration)
+
+    def _on_log(self) -> None:
+        """Every new log item, from the stream's beginning, so that nothing written during a deploy is missed."""
+        inserted = lambda_.FilterCriteria.filter(
+            {
+                "eventName": lambda_.FilterRule.is_equal("INSERT"),
+                "dynamodb": {"Keys": {"pk": {"S": lambda_.FilterRule.begins_with("LOG#")}}},
+            }
+        )
+        mapping = lambda_.EventSourceMapping(
+            self,
+            "Log",
+            target=self.functions["react"],
+            event_source_arn=self.table.table_stream_arn,
+            starting_position=lambda_.StartingPosition.TRIM_HORIZON,
+            filters=[inserted],
+            batch_size=100,
+            max_batching_window=Duration.seconds(1),
+            bisect_batch_on_error=True,
+            report_batch_item_failures=True,
+            retry_attempts=10,
+            max_record_age=Duration.hours(6),
+            on_failure=sources.SqsDlq(self.dead["Log"]),
+        )
+        mapping.node.add_dependency(self.functions["react"].role or self)
+
+    def _every_minute(self, function: str) -> None:
+        scheduler.Schedule(
+            self,
+            f"{function}-tick",
+            schedule=scheduler.ScheduleExpression.rate(Duration.minutes(1)),
+            target=scheduled.LambdaInvoke(
+                self.functions[function],
+                input=scheduler.ScheduleTargetInput.from_object(
+                    {"scheduled_time": scheduler.ContextAttribute.scheduled_time}
+                ),
+                dead_letter_queue=self.dead["Schedules"],
+                retry_attempts=3,
+                max_event_age=Duration.minutes(10),
+            ),
+        )
+
+    def _on_mail_events(self) -> None:
+        bus = events.EventBus.from_event_bus_name(self, "DefaultBus", "default")
+        self.configuration_set.add_event_destination(
+            "Events", destination=ses.EventDestination.event_bus(bus), events=EVENTS_OF_MAILS
+        )
+        ours = {"mail": {"tags": {"ses:configuration-set": [self.configuration_set.configuration_set_name]}}}
+        target = targets.LambdaFunction(
+            self.functions["mail_feedback"],
+            dead_letter_queue=self.dead["Feedback"],
+            retry_attempts=185,
+            max_event_age=Duration.hours(24),
+        )
+        events.Rule(
+            self, "MailEvents", event_pattern=events.EventPattern(source=["aws.ses"], detail=ours), targets=[target]
+        )
+
+    # --- what exists -----------------------------------------------------------------------------
+
+    def _table(self) -> dynamodb.Table:
+        string = dynamodb.AttributeType.STRING
+        table = dynamodb.Table(
+            self,
+            "Table",
+            partition_key=dynamodb.Attribute(name="pk", type=string),
+            sort_key=dynamodb.Attribute(name="sk", type=string),
+            billing_mode=dynamodb.BillingMode.PAY_PER_REQUEST,
+            stream=dynamodb.StreamViewType.NEW_IMAGE,
+            time_to_live_attribute="expires_at",
+            point_in_time_recovery_specification=dynamodb.PointInTimeRecoverySpecification(
+                point_in_time_recovery_enabled=True
+            ),
+            deletion_protection=not self.settings.disposable,
+            removal_policy=self.kept,
+        )
+        table.add_global_secondary_index(
+            index_name="agenda",
+            partition_key=dynamodb.Attribute(name="agenda", type=string),
+            sort_key=dynamodb.Attribute(name="due_at", type=string),
+        )
+        return table
+
+    def _queue(self, name: str, *, received_at_most: int | None = None, invisible: Duration | None = None) -> sqs.Queue:
+        """A queue, with a queue for its dead letters when it is limited in how often it tries."""
+        dead = None
+        if received_at_most:
+            dead = sqs.DeadLetterQueue(queue=self._queue(f"Dead{name}"), max_receive_count=received_at_most)
+        return sqs.Queue(
+            self,
+            f"{name}Queue",
+            encryption=sqs.QueueEncryption.SQS_MANAGED,
+            enforce_ssl=True,
+            retention_period=Duration.days(14),
+            visibility_timeout=invisible,
+            dead_letter_queue=dead,
+        )
+
+    def _dead_letter_queues(self) -> dict[str, sqs.IQueue]:
+        mail = self.mail_queue.dead_letter_queue
+        return {**self.dead, **({"Mail": mail.queue} if mail else {})}
+
+    def _secrets(self) -> tuple[secrets.Secret, secrets.Secret]:
+        """The operator fills the first, platform -> list of secrets; the second is made here, key id -> key."""
+        webhooks = secrets.Secret(
+            self,
+            "WebhookSecret",
+            description='Webhook secrets, {"<platform>": ["<secret>", ...]}; several while one is being rotated',
+            secret_string_value=cdk.SecretValue.unsafe_plain_text("{}"),
+            removal_policy=self.kept,
+        )
+        key = secrets.SecretStringGenerator(
+            secret_string_template='{"current":"1"}',  # noqa: S106 - what surrounds the secret
+            generate_string_key="1",
+            password_length=64,
+            exclude_punctuation=True,
+        )
+        links = secrets.Secret(
+            self,
+            "LinksSecret",
+            description='Keys that sign links, {"current": "<id>", "<id>": "<key>"}; old mails need the old ones',
+            generate_secret_string=key,
+            removal_policy=self.kept,
+        )
+        return webhooks, links
+
+    def _api(self) -> tuple[http.HttpApi, str]:
+        """The HTTP API, and the address it has for the outside, without a trailing slash."""
+        domain = self._domain()
+        api = http.HttpApi(self, "Api", create_default_stage=False, disable_execute_api_endpoint=domain is not None)
+        log = logs.LogGroup(self, "ApiLog", retention=logs.RetentionDays.ONE_MONTH, removal_policy=self.kept)
+        stage = http.HttpStage(
+            self,
+            "Stage",
+            http_api=api,
+            auto_deploy=True,
+            throttle=http.ThrottleSettings(rate_limit=50, burst_limit=100),
+            domain_mapping=http.DomainMappingOptions(domain_name=domain) if domain else None,
+        )
+        inside = stage.node.default_child
+        if isinstance(inside, http.CfnStage):  # HttpStage takes its log settings only from a class of one's own
+            inside.access_log_settings = http.CfnStage.AccessLogSettingsProperty(
+                destination_arn=log.log_group_arn, format=json.dumps(ACCESS_LOG)
+            )
+        return api, f"https://{self.settings.domain_name}" if domain else api.api_endpoint
+
+    def _domain(self) -> http.DomainName | None:
+        name, certificate = self.settings.domain_name, self.settings.certificate_arn
+        if not name:
+            return None
+        if not certificate:
+            raise UsageError(
+                "domain_name needs certificate_arn: a certificate for it in this region (-c certificate_arn=...)"
+            )
+        found = acm.Certificate.from_certificate_arn(self, "Certificate", certificate)
+        return http.DomainName(self, "Domain", domain_name=name, certificate=found)
+
+    def _function(self, name: str, code: lambda_.Code, dependencies: lambda_.LayerVersion) -> lambda_.Function:
+        log = logs.LogGroup(self, f"{name}-log", retention=logs.RetentionDays.THREE_MONTHS, removal_policy=self.kept)
+        role = iam.Role(self, f"{name}-role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+        log.grant_write(role)
+        asynchronous = {"onboarding": "Schedules", "mail_followups": "Schedules", "mail_feedback": "Feedback"}.get(name)
+        return lambda_.Function(
+            self,
+            name,
+            handler=f"functions.{name}.handler",
+            runtime=runtime(),
+            architecture=lambda_.Architecture.ARM_64,
+            code=code,
+            layers=[dependencies],
+            role=role,
+            memory_size=512,
+            timeout=TIMEOUTS[name],
+            log_group=log,
+            environment=self._environment(name),
+            on_failure=destinations.SqsDestination(self.dead[asynchronous]) if asynchronous else None,
+        )
+
+    def _environment(self, function: str) -> dict[str, str]:
+        """What a function is told; the code takes what it needs from the same names everywhere."""
+        return {
+            "FLYWHEEL_TABLE": self.table.table_name,
+            "FLYWHEEL_MAIL_QUEUE_URL": self.mail_queue.queue_url,
+            "FLYWHEEL_WEBHOOK_SECRET": self.webhook_secret.secret_arn,
+            "FLYWHEEL_LINKS_SECRET": self.links_secret.secret_arn,
+            "FLYWHEEL_LINKS_URL": self.public_url,
+            "FLYWHEEL_CONFIGURATION_SET": self.configuration_set.configuration_set_name,
+            "FLYWHEEL_MAILER_WORKERS": str(MAILER_WORKERS),
+            "POWERTOOLS_SERVICE_NAME": function,
+            "POWERTOOLS_METRICS_NAMESPACE": "Flywheel",
+        }
+
+    def _outputs(self) -> None:
+        outputs = {
+            "WebhooksUrl": f"{self.public_url}/webhooks",
+            "LinksUrl": f"{self.public_url}/l",
+            "TableName": self.table.table_name,
+            "MailQueueUrl": self.mail_queue.queue_url,
+            "WebhookSecretArn": self.webhook_secret.secret_arn,
+            "LinksSecretArn": self.links_secret.secret_arn,
+            "ConfigurationSet": self.configuration_set.configuration_set_name,
+            "SenderDomains": ",".join(self._sender_domains()),
+            "MailFeedbackFunction": self.functions["mail_feedback"].function_name,
+        }
+        for name, value in outputs.items():
+            cdk.CfnOutput(self, name, value=value)
+
+
+def _uploaded(asset: Asset) -> lambda_.Code:
+    """An asset under the digest of what it was made from, so that an unchanged bundle changes no function."""
+    return lambda_.Code.from_asset(str(asset.zip), asset_hash=asset.digest)
+
+
+def runtime() -> lambda_.Runtime:
+    """Lambda's Python of the version that runs here, which is the one all was tested and compiled with."""
+    major, minor = sys.version_info[:2]
+    found = getattr(lambda_.Runtime, f"PYTHON_{major}_{minor}", None)
+    if not isinstance(found, lambda_.Runtime):
+        raise UsageError(f"Lambda has no runtime for Python {major}.{minor}, which runs here; use 3.11 to 3.14")
+    return found
