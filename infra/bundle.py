@@ -25,7 +25,7 @@ from shared.playbook import Playbook
 BUILD = ROOT / ".build"
 MAILS = ROOT / "shared" / "mails"
 REQUIREMENTS = ROOT / "requirements"
-KEPT_BUILDS = 2
+KEPT_BUILDS = 4
 
 Machine = Literal["lambda", "host"]
 """Whose wheels a layer holds: Lambda's arm64, or this machine's for the local stack."""

@@ -1,4 +1,4 @@
-"""The synthesised stack for this machine, made once for the same input.
+"""The synthesised stack, as it goes to production but with this machine's wheels; made once for the same input.
 
 The CDK library lives in another process: nothing here may import it.
 """
@@ -18,15 +18,13 @@ from infra import ROOT, bundle, node
 from infra.local.ministack import LOCAL
 from shared.errors import FlywheelError
 
-DISPOSABLE = {"machine": "host", "disposable": True}
-
 
 def assembly(context: dict[str, Any] | None = None) -> Path:
-    """The cloud assembly of the stack for this machine, synthesised unless it is there already.
+    """The folder of the synthesised stack, synthesised unless it is there already. `context` is the CDK's.
 
     Raises FlywheelError with what `infra.app` says when it refuses: for a playbook, every problem.
     """
-    context = {**DISPOSABLE, **(context or {})}
+    context = {"machine": "host", **(context or {})}
     playbook = ROOT / context.get("playbook", "playbook.yaml")
     made_by = sorted((ROOT / "infra").glob("*.py"))
     sources = [*bundle.files(ROOT / "functions"), *bundle.files(ROOT / "shared"), *bundle.files(bundle.REQUIREMENTS)]

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from importlib.util import MAGIC_NUMBER, cache_from_source
+from pathlib import Path
+
+import pytest
+
+from infra import ROOT, bundle, mails
+from infra.local.assembly import synthesise
+from shared import playbook
+from shared.errors import FlywheelError
+from shared.playbook import Playbook
+
+UNCHECKED_HASH = 1
+"""The flags of byte code that is bound to its source by a hash, which is never compared (PEP 552)."""
+
+IMPORT_EVERYTHING = """
+import importlib, json, sys
+from pathlib import Path
+layer, code, services = sys.argv[1], sys.argv[2], sys.argv[3:]
+sys.path += [layer, code]
+import boto3
+session = boto3.Session("id", "key", region_name="eu-west-1")
+clients = [session.client(service).meta.service_model.service_name for service in services]
+names = [".".join(file.relative_to(code).with_suffix("").parts) for file in sorted(Path(code).rglob("*.py"))]
+for name in names:
+    importlib.import_module(name.removesuffix(".__init__"))
+roots = sorted({name.split(".")[0] for name in sys.modules})
+print(json.dumps({"clients": clients, "modules": len(names), "roots": roots}))
+"""
+
+
+def isolated(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python as Lambda does: none of this environment's packages, variables or folders."""
+    line = [sys.executable, "-I", "-S", "-B", "-c", script, *arguments]
+    return subprocess.run(line, capture_output=True, text=True, check=False, cwd=os.sep, env={})
+
+
+def test_bundle_imports_alone_and_makes_all_clients(code: bundle.Asset, layer: bundle.Asset) -> None:
+    ran = isolated(IMPORT_EVERYTHING, str(layer.folder / "python"), str(code.folder), *sorted(bundle.SERVICES))
+    assert ran.returncode == 0, ran.stderr
+    found = json.loads(ran.stdout)
+    assert found["clients"] == sorted(bundle.SERVICES)
+    assert found["modules"] >= 30
+    assert not {"aws_cdk", "constructs", "infra", "tests", "yaml", "mjml", "css_inline"} & set(found["roots"])
+
+
+@pytest.mark.parametrize("asset", ["code", "layer"])
+def test_every_module_is_compiled_for_good(asset: str, request: pytest.FixtureRequest) -> None:
+    folder: Path = request.getfixturevalue(asset).folder
+    sources = list(folder.rglob("*.py"))
+    assert len(sources) > 20
+    for source in sources:
+        head = Path(cache_from_source(str(source))).read_bytes()[:8]
+        assert head == MAGIC_NUMBER + UNCHECKED_HASH.to_bytes(4, "little"), source
+
+
+def test_bundle_holds_compiled_mails_and_playbook(code: bundle.Asset) -> None:
+    inside = {str(file.relative_to(code.folder)) for file in code.folder.rglob("*")}
+    assert {"shared/mails/welcome/en.html", "shared/mails/welcome/ru.html", "shared/playbook.json"} <= inside
+    assert not [name for name in inside if name.endswith((".mjml", ".yaml"))]
+
+
+def test_compiled_playbook_reads_back_the_same(code: bundle.Asset) -> None:
+    compiled = Playbook.model_validate_json((code.folder / "shared" / "playbook.json").read_bytes())
+    assert compiled == playbook.load(ROOT / "playbook.yaml")
+
+
+def test_layer_describes_only_services_we_call(layer: bundle.Asset) -> None:
+    described = layer.folder / "python" / "botocore" / "data"
+    assert {place.name for place in described.iterdir() if place.is_dir()} == bundle.SERVICES
+
+
+def test_layer_fits_lambda_with_room(layer: bundle.Asset) -> None:
+    assert layer.zip.stat().st_size < 15e6
+
+
+def test_same_sources_give_the_same_bytes(code: bundle.Asset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundle, "BUILD", tmp_path)
+    again = bundle.code(playbook.load(ROOT / "playbook.yaml", mails=mails.written(bundle.MAILS)))
+    assert again.digest == code.digest
+    assert again.zip.read_bytes() == code.zip.read_bytes()
+
+
+def test_an_edited_playbook_is_another_asset(code: bundle.Asset) -> None:
+    edited = playbook.load(ROOT / "playbook.yaml").model_copy(update={"locales": ["ru", "en"]})
+    assert bundle.code(edited).digest != code.digest
+
+
+def test_a_wrong_playbook_fails_the_synthesis_in_one_line_each(tmp_path: Path) -> None:
+    wrong = tmp_path / "playbook.yaml"
+    text = (ROOT / "playbook.yaml").read_text(encoding="utf-8")
+    wrong.write_text(
+        text.replace("min_gap: 20h", "min_gap: soon").replace("mail: digest}", "mail: digests}"), encoding="utf-8"
+    )
+    with pytest.raises(FlywheelError) as refused:
+        synthesise(tmp_path / "cdk.out", {"machine": "host", "playbook": str(wrong)})
+    lines = str(refused.value).splitlines()
+    assert [line for line in lines if "onboarding.min_gap" in line]
+    assert all(line.startswith(str(wrong)) for line in lines)
+    assert not list(tmp_path.rglob("*.template.json"))

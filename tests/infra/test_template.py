@@ -1,0 +1,258 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra import ROOT, bundle
+from shared.app import Settings
+from tests.infra.conftest import Template
+
+NO_NARROWER_RESOURCE = {"ses:GetAccount", "dynamodb:ListStreams"}
+"""The actions that AWS does not let one bind to a resource."""
+
+WRITERS = {
+    "links": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"},
+    "mail_feedback": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"},
+    "webhooks": {"dynamodb:PutItem"},
+}
+
+
+def of_type(template: Template, kind: str) -> dict[str, dict[str, Any]]:
+    return {name: found["Properties"] for name, found in template["Resources"].items() if found["Type"] == kind}
+
+
+def functions(template: Template) -> dict[str, dict[str, Any]]:
+    found = of_type(template, "AWS::Lambda::Function").values()
+    return {properties["Handler"].split(".")[1]: properties for properties in found}
+
+
+def listed(value: object) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def grants(template: Template) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every statement of a policy, with the logical id of the role that has it."""
+    for properties in of_type(template, "AWS::IAM::Policy").values():
+        for statement in properties["PolicyDocument"]["Statement"]:
+            yield properties["Roles"][0]["Ref"], statement
+
+
+def actions_of(template: Template, function: str, service: str) -> set[str]:
+    role = functions(template)[function]["Role"]["Fn::GetAtt"][0]
+    allowed = {action for owner, one in grants(template) if owner == role for action in listed(one["Action"])}
+    return {action for action in allowed if action.startswith(f"{service}:")}
+
+
+def test_every_function_module_is_deployed(template: Template) -> None:
+    modules = {file.stem for file in (ROOT / "functions").glob("*.py")} - {"__init__"}
+    assert set(functions(template)) == modules
+
+
+def test_every_function_has_its_own_role(template: Template) -> None:
+    roles = [properties["Role"]["Fn::GetAtt"][0] for properties in functions(template).values()]
+    assert len(set(roles)) == len(roles)
+
+
+def test_roles_have_no_managed_policies(template: Template) -> None:
+    assert not [name for name, role in of_type(template, "AWS::IAM::Role").items() if "ManagedPolicyArns" in role]
+
+
+def test_no_grant_has_a_wildcard(template: Template) -> None:
+    wild = {
+        action
+        for _, statement in grants(template)
+        for action in listed(statement["Action"])
+        if "*" in action or "*" in listed(statement["Resource"])
+    }
+    assert wild == NO_NARROWER_RESOURCE
+
+
+@pytest.mark.parametrize("function", WRITERS)
+def test_outside_facing_functions_touch_little(template: Template, function: str) -> None:
+    assert actions_of(template, function, "dynamodb") == WRITERS[function]
+
+
+def test_webhooks_write_only_to_the_log(template: Template) -> None:
+    (condition,) = [one["Condition"] for _, one in grants(template) if one["Action"] == "dynamodb:PutItem"]
+    assert condition == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["LOG#*", "SEEN#*"]}}
+
+
+def test_only_the_mailer_sends_and_only_as_us(template: Template) -> None:
+    (statement,) = [one for _, one in grants(template) if "ses:SendEmail" in listed(one["Action"])]
+    assert statement["Condition"] == {"StringEquals": {"ses:FromAddress": ["hello@community.example.com"]}}
+    assert actions_of(template, "mailer", "ses") == {"ses:SendEmail", "ses:GetAccount"}
+
+
+def test_only_who_needs_a_secret_reads_it(template: Template) -> None:
+    readers = {name for name in functions(template) if actions_of(template, name, "secretsmanager")}
+    assert readers == {"webhooks", "links", "mailer"}
+
+
+def test_production_never_has_the_local_clock(template: Template) -> None:
+    assert "LOCAL_CLOCK" not in json.dumps(template)
+
+
+def test_environment_holds_only_known_settings(template: Template) -> None:
+    known = {f"FLYWHEEL_{name.upper()}" for name in Settings.model_fields}
+    for name, properties in functions(template).items():
+        variables = properties["Environment"]["Variables"]
+        assert {key for key in variables if key.startswith("FLYWHEEL_")} <= known
+        assert variables["POWERTOOLS_SERVICE_NAME"] == name
+
+
+def test_functions_run_on_arm_and_this_python(template: Template) -> None:
+    for properties in functions(template).values():
+        assert properties["Architectures"] == ["arm64"]
+        assert properties["Runtime"] == f"python{bundle.python_version()}"
+
+
+def test_every_log_group_forgets(template: Template) -> None:
+    groups = of_type(template, "AWS::Logs::LogGroup")
+    assert all(properties["RetentionInDays"] for properties in groups.values())
+    assert {properties["LoggingConfig"]["LogGroup"]["Ref"] for properties in functions(template).values()} <= set(
+        groups
+    )
+
+
+def test_table_is_kept_and_recoverable(template: Template) -> None:
+    (table,) = of_type(template, "AWS::DynamoDB::Table").values()
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["StreamSpecification"] == {"StreamViewType": "NEW_IMAGE"}
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expires_at", "Enabled": True}
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["DeletionProtectionEnabled"] is True
+    kept = [one for one in template["Resources"].values() if one["Type"] == "AWS::DynamoDB::Table"]
+    assert [one["DeletionPolicy"] for one in kept] == ["Retain"]
+
+
+def test_secrets_outlive_the_stack(template: Template) -> None:
+    secrets = [one for one in template["Resources"].values() if one["Type"] == "AWS::SecretsManager::Secret"]
+    assert [one["DeletionPolicy"] for one in secrets] == ["Retain", "Retain"]
+
+
+def test_agenda_index_is_sparse_by_key(template: Template) -> None:
+    (table,) = of_type(template, "AWS::DynamoDB::Table").values()
+    (index,) = table["GlobalSecondaryIndexes"]
+    assert (index["IndexName"], [key["AttributeName"] for key in index["KeySchema"]]) == (
+        "agenda",
+        ["agenda", "due_at"],
+    )
+    assert index["Projection"] == {"ProjectionType": "ALL"}
+
+
+def test_react_sees_only_new_log_items(template: Template) -> None:
+    (mapping,) = [
+        one for one in of_type(template, "AWS::Lambda::EventSourceMapping").values() if "FilterCriteria" in one
+    ]
+    (pattern,) = [json.loads(one["Pattern"]) for one in mapping["FilterCriteria"]["Filters"]]
+    assert pattern == {"eventName": ["INSERT"], "dynamodb": {"Keys": {"pk": {"S": [{"prefix": "LOG#"}]}}}}
+    assert mapping["StartingPosition"] == "TRIM_HORIZON"
+    assert mapping["MaximumRetryAttempts"] > 0
+
+
+def test_batches_report_partial_failures(template: Template) -> None:
+    for mapping in of_type(template, "AWS::Lambda::EventSourceMapping").values():
+        assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+def test_whatever_fails_ends_in_a_dead_letter_queue(template: Template) -> None:
+    streams = [
+        one for one in of_type(template, "AWS::Lambda::EventSourceMapping").values() if "StartingPosition" in one
+    ]
+    asynchronous = of_type(template, "AWS::Lambda::EventInvokeConfig").values()
+    rules = [one for rule in of_type(template, "AWS::Events::Rule").values() for one in rule["Targets"]]
+    schedules = [one["Target"] for one in of_type(template, "AWS::Scheduler::Schedule").values()]
+    assert all("OnFailure" in one["DestinationConfig"] for one in [*streams, *asynchronous])
+    assert all("DeadLetterConfig" in one and "RetryPolicy" in one for one in [*rules, *schedules])
+    assert len(asynchronous) == len(rules) + len(schedules)
+
+
+def test_the_mail_queue_outlasts_its_worker(template: Template) -> None:
+    (queue,) = [one for one in of_type(template, "AWS::SQS::Queue").values() if "RedrivePolicy" in one]
+    assert queue["VisibilityTimeout"] >= 6 * functions(template)["mailer"]["Timeout"]
+
+
+def test_queues_are_encrypted_and_want_tls(template: Template) -> None:
+    queues = of_type(template, "AWS::SQS::Queue")
+    policies = of_type(template, "AWS::SQS::QueuePolicy").values()
+    assert all(queue["SqsManagedSseEnabled"] for queue in queues.values())
+    assert {policy["Queues"][0]["Ref"] for policy in policies} == set(queues)
+    assert all('"aws:SecureTransport": "false"' in json.dumps(policy["PolicyDocument"]) for policy in policies)
+
+
+def test_every_dead_letter_queue_raises_an_alarm(template: Template) -> None:
+    dead = {name for name, queue in of_type(template, "AWS::SQS::Queue").items() if "RedrivePolicy" not in queue}
+    alarms = json.dumps(of_type(template, "AWS::CloudWatch::Alarm"))
+    assert dead
+    assert all(name in alarms for name in dead)
+
+
+def test_schedules_pass_their_own_time(template: Template) -> None:
+    for schedule in of_type(template, "AWS::Scheduler::Schedule").values():
+        assert json.loads(schedule["Target"]["Input"]) == {"scheduled_time": "<aws.scheduler.scheduled-time>"}
+
+
+def test_public_routes_are_these_and_throttled(template: Template) -> None:
+    routes = {route["RouteKey"] for route in of_type(template, "AWS::ApiGatewayV2::Route").values()}
+    assert routes == {"POST /webhooks/{platform}", "GET /l/{proxy+}", "POST /l/{proxy+}"}
+    (stage,) = of_type(template, "AWS::ApiGatewayV2::Stage").values()
+    assert stage["DefaultRouteSettings"] == {"ThrottlingBurstLimit": 100, "ThrottlingRateLimit": 50}
+
+
+def test_access_log_holds_no_person(template: Template) -> None:
+    (stage,) = of_type(template, "AWS::ApiGatewayV2::Stage").values()
+    logged = stage["AccessLogSettings"]["Format"]
+    assert not [word for word in ("$context.path", "sourceIp", "userAgent", "identity") if word in logged]
+
+
+def test_ses_events_rewrite_no_mail(template: Template) -> None:
+    (destination,) = of_type(template, "AWS::SES::ConfigurationSetEventDestination").values()
+    kinds = set(destination["EventDestination"]["MatchingEventTypes"])
+    assert {"send", "bounce", "complaint", "delivery", "reject"} <= kinds
+    assert not kinds & {"open", "click"}
+
+
+def test_no_secret_value_is_in_the_template(template: Template) -> None:
+    webhooks, links = sorted(
+        of_type(template, "AWS::SecretsManager::Secret").values(), key=lambda one: "SecretString" not in one
+    )
+    assert webhooks["SecretString"] == "{}"
+    assert links["GenerateSecretString"]["GenerateStringKey"] == "1"
+    assert json.loads(links["GenerateSecretString"]["SecretStringTemplate"]) == {"current": "1"}
+
+
+def test_a_disposable_stack_leaves_nothing_behind(other_template: Template) -> None:
+    (table,) = of_type(other_template, "AWS::DynamoDB::Table").values()
+    assert table["DeletionProtectionEnabled"] is False
+    assert "Retain" not in {one.get("DeletionPolicy") for one in other_template["Resources"].values()}
+
+
+def test_links_and_webhooks_use_the_own_domain(other_template: Template) -> None:
+    assert other_template["Outputs"]["WebhooksUrl"]["Value"] == "https://go.community.example.com/webhooks"
+    for properties in functions(other_template).values():
+        assert properties["Environment"]["Variables"]["FLYWHEEL_LINKS_URL"] == "https://go.community.example.com"
+    (api,) = of_type(other_template, "AWS::ApiGatewayV2::Api").values()
+    assert api["DisableExecuteApiEndpoint"] is True
+    (domain,) = other_template["Outputs"]["DomainTarget"]["Value"]["Fn::GetAtt"][:1]
+    assert domain in of_type(other_template, "AWS::ApiGatewayV2::DomainName")
+
+
+def test_alarms_go_to_the_given_topic(other_template: Template) -> None:
+    for alarm in of_type(other_template, "AWS::CloudWatch::Alarm").values():
+        assert alarm["AlarmActions"] == ["arn:aws:sns:eu-west-1:111122223333:alarms"]
+
+
+def test_cfn_lint_finds_nothing(template_file: Path) -> None:
+    ran = subprocess.run(
+        [str(Path(sys.executable).with_name("cfn-lint")), str(template_file)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
