@@ -28,7 +28,8 @@ def at(text: str) -> datetime:
 @cache
 def _default() -> str:
     with (ROOT / "playbook.yaml").open(encoding="utf-8") as file:
-        return json.dumps(yaml.load(file, yaml.BaseLoader))
+        raw = yaml.load(file, yaml.BaseLoader)  # noqa: S506 - makes strings, never objects
+    return json.dumps(raw)
 
 
 def raw_playbook() -> dict[str, Any]:
@@ -37,7 +38,7 @@ def raw_playbook() -> dict[str, Any]:
     return raw
 
 
-def a_playbook(**onboarding_changes: Any) -> Playbook:  # noqa: ANN401 - whatever the playbook holds
+def a_playbook(**onboarding_changes: Any) -> Playbook:
     """The default playbook, with some onboarding settings changed."""
     raw = raw_playbook()
     raw["onboarding"].update(onboarding_changes)
@@ -47,7 +48,7 @@ def a_playbook(**onboarding_changes: Any) -> Playbook:  # noqa: ANN401 - whateve
 JOINED = at("2030-01-01T12:00Z")
 
 
-def a_member(**changes: Any) -> Member:  # noqa: ANN401 - any field
+def a_member(**changes: Any) -> Member:
     """Ada, who joined at noon on 1 January 2030 and lives in Berlin."""
     fields: dict[str, Any] = {
         "id": "m" + "a" * 20,
@@ -65,47 +66,54 @@ def a_member(**changes: Any) -> Member:  # noqa: ANN401 - any field
     return Member(**fields | changes)
 
 
-def _base(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - any field
+def _base(**changes: Any) -> dict[str, Any]:
     moment = changes.pop("at", JOINED)
-    return {"id": "slack:Ev1", "occurred_at": moment, "received_at": moment, "platform": "slack", "actor": "U1"} | changes
+    fields = {"id": "slack:Ev1", "occurred_at": moment, "received_at": moment, "platform": "slack", "actor": "U1"}
+    return fields | changes
 
 
-def joined(**changes: Any) -> MemberJoined:  # noqa: ANN401 - any field
+def joined(**changes: Any) -> MemberJoined:
     """Ada joins on Slack."""
     profile = Profile(name="Ada", email="ada@example.com", email_verified=True, locale="en", timezone="Europe/Berlin")
     return MemberJoined(**_base(**{"profile": profile} | changes))
 
 
-def left(**changes: Any) -> MemberLeft:  # noqa: ANN401 - any field
+def left(**changes: Any) -> MemberLeft:
     """Ada leaves."""
     return MemberLeft(**_base(**changes))
 
 
-def updated(profile: Profile, **changes: Any) -> MemberUpdated:  # noqa: ANN401 - any field
+def updated(profile: Profile, **changes: Any) -> MemberUpdated:
     """Ada's profile changes."""
     return MemberUpdated(**_base(profile=profile, **changes))
 
 
-def posted(**changes: Any) -> PostCreated:  # noqa: ANN401 - any field
+def posted(**changes: Any) -> PostCreated:
     """Ada opens a thread."""
     return PostCreated(**_base(**{"id": "slack:Ev2", "object": "C1:1.0"} | changes))
 
 
-def an_enrolment(joined_at: datetime = JOINED, **changes: Any) -> Due:  # noqa: ANN401 - any field of the state
+def an_enrolment(joined_at: datetime = JOINED, **changes: Any) -> Due:
     """Ada's onboarding on the agenda."""
     state = onboarding.Enrolment(joined_at=joined_at, **changes).model_dump(mode="json")
     return Due(programme="onboarding", member_id=a_member().id, key="steps", due_at=joined_at, state=state)
 
 
-def a_planned_mail(step: str = "welcome", **changes: Any) -> PlannedMail:  # noqa: ANN401 - any field
+def a_planned_mail(step: str = "welcome", **changes: Any) -> PlannedMail:
     """The intent to send Ada a step's mail."""
     send_id = SendId("onboarding", step, a_member().id)
-    return PlannedMail(**{"send_id": str(send_id), "mail": step, "planned_at": JOINED} | changes)
+    fields: dict[str, Any] = {"send_id": str(send_id), "mail": step, "planned_at": JOINED}
+    return PlannedMail(**fields | changes)
 
 
-def a_send(step: str = "welcome", **changes: Any) -> Send:  # noqa: ANN401 - any field
+def a_send(step: str = "welcome", **changes: Any) -> Send:
     """A line of Ada's ledger: the mail was sent as planned."""
-    fields = {"member_id": a_member().id, "mail": step, "status": SendStatus.SENT, "at": JOINED, "planned_at": JOINED}
-    return Send(**fields | {"send_id": str(SendId("onboarding", step, a_member().id))} | changes)
-
-
+    fields: dict[str, Any] = {
+        "send_id": str(SendId("onboarding", step, a_member().id)),
+        "member_id": a_member().id,
+        "mail": step,
+        "status": SendStatus.SENT,
+        "at": JOINED,
+        "planned_at": JOINED,
+    }
+    return Send(**fields | changes)

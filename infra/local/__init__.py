@@ -1,0 +1,1 @@
+"""The same synthesised stack on one machine: start, deploy, clock, schedules, inbox, demo."""

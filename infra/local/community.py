@@ -143,6 +143,7 @@ class _Life:
         self.serial = 0
 
     def deliveries(self) -> Iterator[Delivery]:
+        """Everything their platform tells of them."""
         yield from self._arrival()
         yield from self._activity()
         yield from self._ending()
@@ -151,7 +152,7 @@ class _Life:
         person, quirk = self.person, self.person.quirk
         if quirk == "was there before":
             return
-        yield self._joins(person.joins_at, email=None if quirk == "address comes later" else person.email)
+        yield self.joins(person.joins_at, email=None if quirk == "address comes later" else person.email)
         if quirk == "address comes later":
             yield self._changes(person.joins_at + timedelta(hours=26))
         if person.platform == "discourse":
@@ -160,7 +161,7 @@ class _Life:
             yield self._writes(person.joins_at)
         if quirk == "is on two platforms":
             twin = Person(**{**vars(person), "platform": "slack"})
-            yield _Life(twin, self.random, 0)._joins(person.joins_at + timedelta(days=2), email=person.email)
+            yield _Life(twin, self.random, 0).joins(person.joins_at + timedelta(days=2), email=person.email)
 
     def _activity(self) -> Iterator[Delivery]:
         zone, keenness = ZoneInfo(self.person.timezone), self.random.uniform(0.15, 0.7)
@@ -178,11 +179,14 @@ class _Life:
     def _ending(self) -> Iterator[Delivery]:
         at = self.person.joins_at + timedelta(days=5)
         if self.person.quirk == "leaves":
-            yield self._slack({"type": "user_change", "user": self._slack_user(None) | {"deleted": True}}, at, "member.left")
+            yield self._slack(
+                {"type": "user_change", "user": self._slack_user(None) | {"deleted": True}}, at, "member.left"
+            )
         if self.person.quirk == "is banned":
             yield self._discourse("user_suspended", {"user": self._account()}, at, "member.left")
 
-    def _joins(self, at: datetime, email: str | None) -> Delivery:
+    def joins(self, at: datetime, email: str | None) -> Delivery:
+        """The delivery that tells of them joining."""
         if self.person.platform == "slack":
             return self._slack({"type": "team_join", "user": self._slack_user(email)}, at, "member.joined")
         if self.person.platform == "discourse":
@@ -208,16 +212,33 @@ class _Life:
     def _writes(self, at: datetime, parent: str | None = None) -> Delivery:
         kind = "comment.created" if parent else "post.created"
         if self.person.platform == "slack":
-            message = {"type": "message", "channel": "C0001", "channel_type": "channel", "user": self.person.external_id}
+            message = {
+                "type": "message",
+                "channel": "C0001",
+                "channel_type": "channel",
+                "user": self.person.external_id,
+            }
             message |= {"text": "Has anybody tried this? :tada:", "ts": _ts(at)}
             thread = {"thread_ts": _ts(START - timedelta(days=int(parent)))} if parent else {}
             return self._slack(message | thread, at, kind)
         if self.person.platform == "discourse":
             number = self._next()
-            post = {"id": number, "user_id": int(self.person.external_id), "raw": "Has anybody tried this?", "post_type": 1}
-            post |= {"created_at": _iso(at), "topic_id": int(parent or number), "category_id": 5, "topic_archetype": "regular"}
+            post = {
+                "id": number,
+                "user_id": int(self.person.external_id),
+                "raw": "Has anybody tried this?",
+                "post_type": 1,
+            }
+            post |= {
+                "created_at": _iso(at),
+                "topic_id": int(parent or number),
+                "category_id": 5,
+                "topic_archetype": "regular",
+            }
             return self._discourse("post_created", {"post": post | {"post_number": 2 if parent else 1}}, at, kind)
-        return self._standard(kind, {"text": "Has anybody tried this?", "object": str(self._next()), "parent": parent}, at)
+        return self._standard(
+            kind, {"text": "Has anybody tried this?", "object": str(self._next()), "parent": parent}, at
+        )
 
     def _likes(self, at: datetime) -> Delivery:
         if self.person.platform == "slack":
@@ -326,7 +347,7 @@ def _hostile(at: datetime, day: int) -> Delivery:
             stale = at - timedelta(minutes=6)
             return Delivery(at=at, platform="slack", body=body, kind="hostile", status=401, signed_at=stale)
         case 2:
-            return Delivery(at=at, platform="slack", body=b'{"type": "event_cal\xff', kind="hostile", status=400)
+            return Delivery(at=at, platform="slack", body=b'{"type": "event_cal', kind="hostile", status=400)
         case 3:
             return Delivery(at=at, platform="slack", body=b"x" * (256 * 1024 + 1), kind="hostile", status=413)
         case _:

@@ -21,7 +21,7 @@ from infra.local.community import START, Community, Delivery, Person, imagine
 from infra.local.signing import sign
 from infra.local.stack import LocalStack, Schedule
 from shared.errors import FlywheelError
-from shared.model import Member, Send, SendId, SendStatus
+from shared.model import Due, Member, Send, SendId, SendStatus
 from shared.playbook import Playbook
 from shared.store import Store, event_of
 from shared.store.table import member_of, send_of
@@ -34,8 +34,7 @@ SECRETS = {
 }
 """What each platform signs with on this machine; the last of several is the one in use."""
 
-AGENDAS = ("onboarding", "mail")
-SOON = timedelta(hours=6)
+SOON = timedelta(hours=12)
 """How long an ordinary delivery may lie at its platform before it is sent: as many steps of time fewer to take."""
 
 Progress = Callable[[datetime], None]
@@ -63,6 +62,7 @@ class Demo:
         self.store = Store(stack.dynamodb, stack.outputs["TableName"])
         self.schedules: list[Schedule] = stack.schedules()
         self.told = Told()
+        self._agenda: list[Due] = []
         self._unsubscribed = False
         self._read = 0
 
@@ -75,16 +75,15 @@ class Demo:
         while (now := self._next(moments)) is not None:
             self.stack.set_clock(now)
             self._post(moments.pop(now, []), now)
-            self._tick(now)
-            self._visit_links()
+            if self._tick(now):
+                self._visit_links()
             progress(now)
         progress(self.end)
 
     def _next(self, moments: dict[datetime, list[Delivery]]) -> datetime | None:
         """The next moment at which something happens, None when nothing does before the end."""
-        due = [self.store.next_due_at(agenda) for agenda in AGENDAS]
-        coming = [moment for moment in (min(moments, default=None), *due) if moment is not None and moment <= self.end]
-        return min(coming, default=None)
+        coming = [*moments, *(due.due_at for due in self._agenda)]
+        return min((moment for moment in coming if moment <= self.end), default=None)
 
     def _post(self, deliveries: Iterable[Delivery], now: datetime) -> None:
         with ThreadPoolExecutor(8) as pool:
@@ -110,18 +109,16 @@ class Demo:
         if got.status_code != delivery.status:
             self.told.unexpected.append(f"{delivery.platform} {delivery.expect or delivery.kind}: {got.status_code}")
 
-    def _tick(self, now: datetime) -> None:
-        """Fire the deployed schedules until nothing is due."""
-        for _ in range(10):
-            if not self._due(now):
-                return
+    def _tick(self, now: datetime) -> bool:
+        """Fire the deployed schedules until nothing is due; whether anything was."""
+        for fired in range(10):
+            self._agenda = self.store.agenda()
+            if not self._agenda or self._agenda[0].due_at > now:
+                return fired > 0
             for schedule in self.schedules:
                 self.stack.fire(schedule, now)
             self.stack.quiet()
-        raise FlywheelError(f"what is due at {now.isoformat()} does not come to rest: {self._due(now)}")
-
-    def _due(self, now: datetime) -> list[str]:
-        return [agenda for agenda in AGENDAS if (due := self.store.next_due_at(agenda)) is not None and due <= now]
+        raise FlywheelError(f"what is due at {now.isoformat()} does not come to rest: {self._agenda[0].key}")
 
     def _visit_links(self) -> None:
         """Some members use the links in the mails that have just come."""
@@ -190,7 +187,6 @@ def summary(demo: Demo, found: Outcome, started: float) -> dict[str, Any]:
     told, logged = demo.told, found.logged
     addressed = Counter((tuple(message["To"]), message["Subject"]) for message in found.inbox)
     sent = sum(send.status is SendStatus.SENT for send in found.sends)
-    overdue = [demo.store.next_due_at(agenda) for agenda in AGENDAS]
     return {
         "seconds": round(time.monotonic() - started, 1),
         "virtual_days": demo.days,
@@ -208,7 +204,7 @@ def summary(demo: Demo, found: Outcome, started: float) -> dict[str, Any]:
         "checks": {
             "duplicate_sends": sum(count - 1 for count in addressed.values()),
             "lost_events": sum((told.expected - logged).values()) + sum((logged - told.expected).values()),
-            "overdue": sum(due is not None and due <= demo.end for due in overdue),
+            "overdue": sum(due.due_at <= demo.end for due in demo.store.agenda()),
             "lost_mails": abs(sent - len(found.inbox)),
         },
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,9 @@ from infra.local.community import START
 from infra.local.inbox import REASONS
 from infra.local.stack import LocalStack
 from shared.playbook import Playbook
+
+CURLS = Path(__file__).parent / "curls"
+"""A piece of shell a platform, that posts a signed webhook."""
 
 
 class Steps:
@@ -109,38 +111,13 @@ def _skips(told: Mapping[str, Any]) -> Table:
 
 
 def webhooks(console: Console, stack: LocalStack, secrets: Mapping[str, list[str]], inbox: Path) -> None:
-    """Where each platform's webhooks go, with a curl that signs itself when it is pasted."""
+    """Where each platform's webhooks go, with a curl that signs itself when it is pasted, and so never goes stale."""
     console.print("\n[bold]The stack is up.[/] Ctrl-C ends it and everything it started.\n")
-    for platform, command in CURLS.items():
+    for platform, known in secrets.items():
         url = f"{stack.machine.url}/webhooks/{platform}"
-        console.print(f"[bold]{platform}[/]  {url}  (Host: {stack.host})")
-        line = command.format(url=url, host=shlex.quote(f"Host: {stack.host}"), secret=secrets[platform][-1])
-        console.print(line, style="cyan", soft_wrap=True, markup=False, highlight=False)
-        console.print()
+        shell = (CURLS / f"{platform}.sh").read_text(encoding="utf-8")
+        for place, value in {"@URL@": url, "@HOST@": stack.host, "@SECRET@": known[-1]}.items():
+            shell = shell.replace(place, value)
+        console.print(f"[bold]{platform}[/]  {url}")
+        console.print(shell, style="cyan", soft_wrap=True, markup=False, highlight=False)
     console.print(f"[bold]inbox[/]  {inbox}  (kept fresh while this runs)\n", soft_wrap=True)
-
-
-_SLACK = (
-    """body='{{"type":"event_callback","event_id":"Ev'$(date +%s)'","event_time":'$(date +%s)',"event":{{"type":"team_join","""
-    """"user":{{"id":"U'$(date +%s)'","real_name":"Ada Wells","tz":"Europe/Berlin","profile":{{"email":"ada@example.com"}}}}}}}}'; """
-    """ts=$(date +%s); curl -s {url} -H {host} -H 'Content-Type: application/json' -H "X-Slack-Request-Timestamp: $ts" """
-    """-H "X-Slack-Signature: v0=$(printf 'v0:%s:%s' "$ts" "$body" | openssl dgst -sha256 -hmac '{secret}' -r | cut -d' ' -f1)" """
-    """--data-binary "$body" """
-)
-_DISCOURSE = (
-    """body='{{"user":{{"id":'$(date +%s)',"username":"grace","name":"Grace Mill","email":"grace@example.com","active":true,"""
-    """"created_at":"'$(date -u +%Y-%m-%dT%H:%M:%SZ)'"}}}}'; curl -s {url} -H {host} -H 'Content-Type: application/json' """
-    """-H 'X-Discourse-Instance: https://forum.example.com' -H 'X-Discourse-Event-Type: user' -H 'X-Discourse-Event: user_created' """
-    """-H "X-Discourse-Event-Signature: sha256=$(printf '%s' "$body" | openssl dgst -sha256 -hmac '{secret}' -r | cut -d' ' -f1)" """
-    """--data-binary "$body" """
-)
-_STANDARD = (
-    """id=msg_$(date +%s); ts=$(date +%s); body='{{"type":"member.joined","timestamp":"'$(date -u +%Y-%m-%dT%H:%M:%SZ)'","""
-    """"data":{{"actor":{{"id":"'$id'","name":"Лида","email":"lida@example.com","locale":"ru","timezone":"Europe/Moscow"}}}}}}'; """
-    """key=$(printf '%s' '{secret}' | cut -c7- | base64 -d | od -An -tx1 | tr -d ' \\n'); """
-    """curl -s {url} -H {host} -H 'Content-Type: application/json' -H "webhook-id: $id" -H "webhook-timestamp: $ts" """
-    """-H "webhook-signature: v1,$(printf '%s.%s.%s' "$id" "$ts" "$body" | """
-    """openssl dgst -sha256 -mac HMAC -macopt "hexkey:$key" -binary | base64)" --data-binary "$body" """
-)
-CURLS = {"slack": _SLACK, "discourse": _DISCOURSE, "standard": _STANDARD}
-"""A shell line a platform: it signs with the local secret at the moment it is run, so it never goes stale."""

@@ -17,11 +17,11 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ReadTimeoutError
 from moto import mock_aws
 
-import shared.app
 from infra.mails import compile_mails
 from shared.app import App, Settings
 from shared.ses import Pace
 from tests.builders import JOINED, ROOT, a_playbook
+
 
 class Wire:
     """What went over the wire: requests by operation, the bodies of mails, and what SES is to answer next."""
@@ -60,7 +60,7 @@ class Wire:
 
 class _Canned(AWSResponse):  # type: ignore[misc, unused-ignore]
     def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
-        super().__init__("https://email.example.com", status, headers, None)
+        super().__init__("https://email.example.com", status, headers, None)  # type: ignore[arg-type]
         self._content = body
 
 
@@ -69,10 +69,10 @@ def aws() -> Iterator[Wire]:
     """moto for the whole session, and one client a service: making them is most of what a test would cost."""
     with pytest.MonkeyPatch.context() as patch, mock_aws():
         patch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
-        patch.setattr(shared.app.boto3, "client", cache(boto3.client))
+        patch.setattr(boto3, "client", cache(boto3.client))
         boto3.setup_default_session()
         wire = Wire()
-        events = boto3._get_default_session()._session.get_component("event_emitter")  # type: ignore[attr-defined]
+        events = boto3._get_default_session()._session.get_component("event_emitter")
         events.register("before-call.*.*", wire.count)
         events.register_first("before-send.sesv2.SendEmail", wire.answer)
         events.register("after-call.sesv2.SendEmail", wire.lose)

@@ -56,7 +56,8 @@ class TestSent:
         assert wire.requests["SendEmail"] == 1
 
     def test_the_ambassador_mail_tells_what_the_member_did(self, ada: App, wire: Wire) -> None:
-        ada.store.change_member(a_member().id, lambda ada: ada.model_copy(update={"active_days": frozenset({"2030-01-01"})}))
+        active = {"active_days": frozenset({"2030-01-01"})}
+        ada.store.change_member(a_member().id, lambda member: member.model_copy(update=active))
         ada.store.log([posted(id=f"slack:{number}") for number in range(3)])
         send_planned(a_planned_mail("ambassador"), ada, JOINED + timedelta(hours=1))
         assert "3" in wire.mails[0]["Content"]["Simple"]["Body"]["Text"]["Data"]
@@ -189,7 +190,7 @@ class TestWorkers:
         assert not ada.store.settle(held, SendStatus.SENT, JOINED)
         assert line(ada).status == SendStatus.PARKED
 
-    def test_a_failure_before_the_handover_gives_the_claim_back(self, ada: App, wire: Wire) -> None:
+    def test_a_failure_before_the_handover_gives_the_claim_back(self, ada: App) -> None:
         ada.mails = Mails(Path("/nowhere"))
         with pytest.raises(UsageError, match="no mails"):
             send_planned(a_planned_mail(), ada, JOINED)

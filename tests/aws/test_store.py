@@ -109,7 +109,7 @@ class TestAgenda:
 
     def test_waking_what_is_not_there_makes_nothing(self, app: App) -> None:
         assert not app.store.wake("onboarding", "mx", "steps", JOINED)
-        assert app.store.next_due_at("onboarding") is None
+        assert app.store.agenda() == []
 
     def test_the_plan_comes_with_the_first_look(self, app: App) -> None:
         app.store.set_plan("onboarding", 0, "p1")
