@@ -19,5 +19,5 @@ metrics = Metrics()
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001 - Lambda's signature
     """Settle what is due of the onboarding programme."""
-    looked_at = tick("onboarding", app(), scheduled_at(event, app().clock()))
+    looked_at = tick("onboarding", app(), scheduled_at(event, app().clock))
     metrics.add_metric("OnboardingDue", MetricUnit.Count, looked_at)

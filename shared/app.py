@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from pathlib import Path
@@ -156,10 +156,10 @@ def app() -> App:
     return App(Settings.from_environment(os.environ))
 
 
-def scheduled_at(event: Mapping[str, Any], clock: datetime) -> datetime:
-    """When a schedule's tick is for: its own timestamp, or `clock` where the scheduler did not fill it in."""
+def scheduled_at(event: Mapping[str, Any], clock: Callable[[], datetime]) -> datetime:
+    """When a schedule's tick is for: its own timestamp, or the clock's where the scheduler did not fill it in."""
     try:
         moment = datetime.fromisoformat(str(event.get("scheduled_time")))
     except ValueError:
-        return clock
-    return moment.astimezone(UTC) if moment.tzinfo else clock
+        return clock()
+    return moment.astimezone(UTC) if moment.tzinfo else clock()

@@ -21,7 +21,7 @@ from infra.local.community import START, Community, Delivery, Person, imagine
 from infra.local.signing import sign
 from infra.local.stack import LocalStack, Schedule
 from shared.errors import FlywheelError
-from shared.model import Due, Member, Send, SendId, SendStatus
+from shared.model import Due, Identity, Member, Send, SendId, SendStatus, member_id_of
 from shared.playbook import Playbook
 from shared.store import Store, event_of
 from shared.store.table import member_of, send_of
@@ -33,6 +33,9 @@ SECRETS = {
     "standard": ["whsec_" + base64.b64encode(b"a secret of the demo, 32 bytes..").decode()],
 }
 """What each platform signs with on this machine; the last of several is the one in use."""
+
+TICKS = {"onboarding": "onboarding", "mail": "mailfollowups"}
+"""Which deployed schedule takes what is due of an agenda; the others would find nothing."""
 
 SOON = timedelta(hours=12)
 """How long an ordinary delivery may lie at its platform before it is sent: as many steps of time fewer to take."""
@@ -63,6 +66,7 @@ class Demo:
         self.schedules: list[Schedule] = stack.schedules()
         self.told = Told()
         self._agenda: list[Due] = []
+        self._readers = {_member_id(person): person for person in self.community.people if _reads(person)}
         self._unsubscribed = False
         self._read = 0
 
@@ -75,7 +79,7 @@ class Demo:
         while (now := self._next(moments)) is not None:
             self.stack.set_clock(now)
             self._post(moments.pop(now, []), now)
-            if self._tick(now):
+            if self._tick(now) & self._readers.keys():
                 self._visit_links()
             progress(now)
         progress(self.end)
@@ -109,21 +113,26 @@ class Demo:
         if got.status_code != delivery.status:
             self.told.unexpected.append(f"{delivery.platform} {delivery.expect or delivery.kind}: {got.status_code}")
 
-    def _tick(self, now: datetime) -> bool:
-        """Fire the deployed schedules until nothing is due; whether anything was."""
-        for fired in range(10):
+    def _tick(self, now: datetime) -> set[str]:
+        """Fire the deployed schedules that have something due, until none has; the members whose turn it was."""
+        seen: set[str] = set()
+        for _ in range(10):
             self._agenda = self.store.agenda()
-            if not self._agenda or self._agenda[0].due_at > now:
-                return fired > 0
+            due = [item for item in self._agenda if item.due_at <= now]
+            if not due:
+                return seen
+            seen |= {item.member_id for item in due}
+            ticking = {TICKS[item.programme] for item in due}
             for schedule in self.schedules:
-                self.stack.fire(schedule, now)
+                if any(tick in schedule.name for tick in ticking):
+                    self.stack.fire(schedule, now)
             self.stack.quiet()
-        raise FlywheelError(f"what is due at {now.isoformat()} does not come to rest: {self._agenda[0].key}")
+        raise FlywheelError(f"what is due at {now.isoformat()} does not come to rest: {due[0].key}")
 
     def _visit_links(self) -> None:
         """Some members use the links in the mails that have just come."""
         inbox = self.stack.inbox()
-        people = {person.email: person for person in self.community.people if person.email}
+        people = {person.email: person for person in self._readers.values()}
         for message in inbox[self._read :]:
             person = people.get(re.sub(r".*<(.+)>", r"\1", message["To"][0]))
             if person is not None:
@@ -134,7 +143,7 @@ class Demo:
     def _react_to(self, text: str, person: Person) -> None:
         if person.quirk == "unsubscribes" and not self._unsubscribed:
             self._unsubscribe(text)
-        if person.quirk == "answers the survey" or person.number % 4 == 1:
+        elif "/l/s/" in text:
             self._answer(text, person)
 
     def _unsubscribe(self, text: str) -> None:
@@ -145,8 +154,6 @@ class Demo:
             self.told.unexpected.append(f"unsubscribe: {got.status_code}")
 
     def _answer(self, text: str, person: Person) -> None:
-        if "/l/s/" not in text:
-            return
         path = _link(text, "/l/s/")
         answer = {"score": str(10 - person.number % 5), "comment": "More evenings like the last one, please."}
         statuses = [
@@ -238,6 +245,15 @@ def _moments(deliveries: Iterable[Delivery], end: datetime) -> dict[datetime, li
         if at <= end:
             moments.setdefault(at, []).append(delivery)
     return dict(sorted(moments.items()))
+
+
+def _reads(person: Person) -> bool:
+    """Whether a person uses the links in their mails: to unsubscribe, or to answer the survey."""
+    return person.quirk in {"unsubscribes", "answers the survey"} or (not person.quirk and person.number % 4 == 1)
+
+
+def _member_id(person: Person) -> str:
+    return member_id_of(Identity(person.platform, person.external_id))
 
 
 def _link(text: str, path: str) -> str:

@@ -162,7 +162,7 @@ def test_hundreds_of_made_up_deliveries_are_refused(
 # --- proved, but broken: refused or read, never an error --------------------------------------------------------
 
 
-def _places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:  # noqa: ANN401 - any JSON
+def _places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     """The path to every value in a JSON value."""
     if at:
         yield at
@@ -185,7 +185,7 @@ def _broken(chance: Random, body: bytes) -> bytes:
     return chance.choice([text, text, text, text, text[: chance.randrange(1, len(text) + 1)], f"[{text}]"]).encode()
 
 
-def _break(chance: Random, value: Any, place: tuple[Any, ...]) -> None:  # noqa: ANN401 - any JSON
+def _break(chance: Random, value: Any, place: tuple[Any, ...]) -> None:
     *above, key = place
     for step in above:
         value = value[step]

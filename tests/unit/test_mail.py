@@ -56,7 +56,7 @@ def mails(tmp_path_factory: pytest.TempPathFactory) -> Mails:
     return Mails(folder)
 
 
-def written_for(mails: Mails, mail: str = "welcome", **changes: Any) -> Composed:  # noqa: ANN401 - any field
+def written_for(mails: Mails, mail: str = "welcome", **changes: Any) -> Composed:
     """A mail to Ada on a Tuesday in March, two days before the open workshop."""
     asked = {"playbook": PLAYBOOK, "links": LINKS, "did": Did(), "leave_out": (), "now": at("2030-03-12T09:00Z")}
     asked |= {name: changes.pop(name) for name in asked.keys() & changes.keys()}

@@ -59,11 +59,11 @@ def signed(platform: str, *, body: bytes = BODY, now: datetime = NOW, secret: st
     return sign(platform, GIVEN[platform], body, secret=secret or SECRETS[platform], now=now)
 
 
-def verify(platform: str, headers: dict[str, str], body: bytes = BODY, **changes: Any) -> None:  # noqa: ANN401 - secrets, now
+def verify(platform: str, headers: dict[str, str], body: bytes = BODY, **changes: Any) -> None:
     PLATFORMS[platform].verify(headers, body, changes.get("secrets", [SECRETS[platform]]), changes.get("now", NOW))
 
 
-def refuses(platform: str, headers: dict[str, str], body: bytes = BODY, **changes: Any) -> None:  # noqa: ANN401 - as above
+def refuses(platform: str, headers: dict[str, str], body: bytes = BODY, **changes: Any) -> None:
     with pytest.raises(Unauthentic):
         verify(platform, headers, body, **changes)
 

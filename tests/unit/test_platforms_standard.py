@@ -29,7 +29,7 @@ def parsed(told: object) -> list[CommunityEvent]:
     return found
 
 
-def told(kind: str, **fields: Any) -> dict[str, Any]:  # noqa: ANN401 - any field of any type
+def told(kind: str, **fields: Any) -> dict[str, Any]:
     return {"type": kind, "timestamp": "2026-03-04T10:00:00Z", "data": {"actor": {"id": "42"}} | fields}
 
 
