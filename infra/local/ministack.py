@@ -25,6 +25,9 @@ HOST = "127.0.0.1"
 REGION = "eu-west-1"
 ACCOUNT = "000000000000"
 LOCAL = ROOT / ".local"
+RUNS = LOCAL / "run"
+KEPT_RUNS = 3
+"""How many finished runs keep their logs."""
 
 QUIET = {
     # What MiniStack would open, ask or clear away beyond its one port on loopback.
@@ -42,8 +45,9 @@ class MiniStack:
     def __init__(self, port: int | None, extra: Mapping[str, str]) -> None:
         self.port = _free(port) if port else _any_free()
         self.url = f"http://{HOST}:{self.port}"
-        self.folder = LOCAL / "run" / str(self.port)
+        self.folder = RUNS / str(self.port)
         self.log = self.folder / "ministack.log"
+        _forget_old_runs()
         shutil.rmtree(self.folder, ignore_errors=True)
         (self.folder / "tmp").mkdir(parents=True)
         environment = {
@@ -107,6 +111,12 @@ class MiniStack:
 def tail(log: Path, lines: int = 15) -> str:
     """The last lines of a log."""
     return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+
+
+def _forget_old_runs() -> None:
+    finished = [run for run in RUNS.glob("*") if not (run / "tmp").exists()]
+    for run in sorted(finished, key=lambda run: run.stat().st_mtime)[:-KEPT_RUNS]:
+        shutil.rmtree(run, ignore_errors=True)
 
 
 def _clean(environment: Mapping[str, str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 TAKEN = re.compile(r"ESM: Lambda \S+ processed (\d+) DynamoDB stream records from ")
 FAILED = re.compile(r'ESM: Lambda \S+ failed processing |\(\d+ partial failures\)|"level":"ERROR"')
-PAUSE = 0.02
+PAUSE = 0.03
 
 
 @dataclass
@@ -38,6 +39,7 @@ class Watch:
     """Log lines of what failed; what AWS would try again and MiniStack does not is here too."""
     _read: int = 0
     _last: str | None = None
+    _iterator: str | None = None
 
     def quiet(self, timeout: float) -> None:
         """Return when all is at rest; FlywheelError with the newest failures when it is not within `timeout` s."""
@@ -54,16 +56,26 @@ class Watch:
         return self.taken >= self.entered and not self._in_queue()
 
     def _count_entered(self) -> None:
-        iterator: str | None = self._iterator()
-        while iterator:
-            got = self.streams.get_records(ShardIterator=iterator)
-            for record in got["Records"]:
-                key = record["dynamodb"]["Keys"]["pk"]["S"]
-                self.entered += record["eventName"] == "INSERT" and key.startswith("LOG#")
-                self._last = record["dynamodb"]["SequenceNumber"]
-            iterator = got.get("NextShardIterator") if got["Records"] else None
+        for record in self._new_records():
+            pk = record["dynamodb"]["Keys"]["pk"]["S"]
+            self.entered += record["eventName"] == "INSERT" and pk.startswith("LOG#")
+            self._last = record["dynamodb"]["SequenceNumber"]
 
-    def _iterator(self) -> str:
+    def _new_records(self) -> Iterator[Any]:
+        iterator = self._iterator or self._renewed()
+        while True:
+            try:
+                got = self.streams.get_records(ShardIterator=iterator)
+            except self.streams.exceptions.ExpiredIteratorException:  # after a quarter of an hour without a look
+                iterator = self._renewed()
+                continue
+            yield from got["Records"]
+            self._iterator = iterator = got["NextShardIterator"]
+            if not got["Records"]:
+                return
+
+    def _renewed(self) -> str:
+        """An iterator from where we stopped. MiniStack gives a stream one shard."""
         (shard,) = self.streams.describe_stream(StreamArn=self.stream_arn)["StreamDescription"]["Shards"]
         after: Any = {"ShardIteratorType": "TRIM_HORIZON"}
         if self._last is not None:
