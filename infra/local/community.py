@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from random import Random
 from typing import Any, Literal
@@ -28,11 +28,17 @@ PLACES = (
     ("America/Sao_Paulo", "pt"),
     ("Europe/London", "en"),
 )
-NAMES = (
-    "Anna Berg", "Пётр Соколов", "Maya Torres", "Ravi Menon", "Ольга Ветрова", "Sam O'Neill", "Chloe Nguyen",
-    "Haru Ito", "Joana Prado", "Tom Whitfield", "Lena Vogt", "Илья Громов", "Priya Nair", "Мария Орлова",
-    "Jack Sutton", "Noor Haddad", "Emi Sato", "Rafael Lima", "Grace Ellery", "Kurt Weiss", "Дарья Лис", "Owen Park",
-)  # fmt: skip
+NAMES = {
+    "ru": ("Пётр Соколов", "Ольга Ветрова", "Илья Громов", "Мария Орлова", "Дарья Лис", "Кирилл Волков"),
+    "ja": ("Haru Ito", "Emi Sato", "Ken Mori"),
+    "pt": ("Joana Prado", "Rafael Lima", "Bia Campos"),
+    "de": ("Anna Berg", "Lena Vogt", "Kurt Weiss", "Jonas Falk"),
+    "en": (
+        "Maya Torres", "Ravi Menon", "Sam O'Neill", "Chloe Nguyen", "Tom Whitfield", "Priya Nair",
+        "Jack Sutton", "Noor Haddad", "Grace Ellery", "Owen Park", "Isla Reed", "Theo Marsh",
+    ),
+}  # fmt: skip
+"""Names as people of these languages bear them."""
 
 Platform = Literal["slack", "discourse", "standard"]
 Kind = Literal["first", "duplicate", "unused", "hostile"]
@@ -63,8 +69,8 @@ class Person:
 class Delivery:
     """One webhook as its platform sends it.
 
-    `expect` is the event type it must add to the log, if any; `signed_at` differs from `at` for a stale one, and
-    `secret` is "" where the signature must not be good.
+    `expect` is the event type it must add to the log, if any; `status` the answer it must get. `signed_at` differs from
+    `at` for a stale one, `forged` is one with a bad signature. A `prompt` one is sent at once, others may lie some hours.
     """
 
     at: datetime
@@ -76,6 +82,7 @@ class Delivery:
     status: int = 202
     signed_at: datetime | None = None
     forged: bool = False
+    prompt: bool = False
 
 
 @dataclass(frozen=True)
@@ -123,7 +130,7 @@ def _person(number: int, random: Random, days: int) -> Person:
         platform = "standard"
     return Person(
         number=number,
-        name=NAMES[number % len(NAMES)],
+        name=NAMES[locale][number // 2 % len(NAMES[locale])],
         email=None if quirk == "never gives an address" else f"member{number}@example.com",
         timezone=zone,
         locale=locale,
@@ -144,7 +151,7 @@ class _Life:
 
     def deliveries(self) -> Iterator[Delivery]:
         """Everything their platform tells of them."""
-        yield from self._arrival()
+        yield from (replace(delivery, prompt=True) for delivery in self._arrival())
         yield from self._activity()
         yield from self._ending()
 

@@ -236,11 +236,11 @@ def _send(send: Send, members: dict[str, Member], playbook: Playbook) -> dict[st
 
 
 def _moments(deliveries: Iterable[Delivery], end: datetime) -> dict[datetime, list[Delivery]]:
-    """When each delivery is posted: arrivals at once, the rest with others of the same hours."""
+    """When each delivery is posted: some at once, the rest with others of the same hours."""
     moments: dict[datetime, list[Delivery]] = {}
     for delivery in deliveries:
         at = delivery.at
-        if delivery.expect not in {"member.joined", "member.updated"}:
+        if not delivery.prompt:
             at = START + SOON * (-((START - at) // SOON) if at > START else 0)
         if at <= end:
             moments.setdefault(at, []).append(delivery)

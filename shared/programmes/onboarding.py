@@ -53,9 +53,9 @@ def on_due(due: Due, member: Member | None, playbook: Playbook, now: datetime) -
     zone = zone_of(member, playbook)
     actions: list[Action] = []
     if member is None:
-        return _end(due, enrolment, "unknown_member", playbook, now)
+        return _end(due, enrolment, "unknown_member", playbook, zone)
     if (stopped := _stop(member)) is not None:
-        return _end(due, enrolment, stopped, playbook, now)
+        return _end(due, enrolment, stopped, playbook, zone)
     for step in _open_steps(playbook, enrolment):
         at = step_due_at(step, enrolment, playbook, zone)
         if at > now:
@@ -161,9 +161,11 @@ def _send_id(due: Due, step: Step) -> SendId:
     return SendId(programme=NAME, step=step.key, member_id=due.member_id)
 
 
-def _end(due: Due, enrolment: Enrolment, reason: str, playbook: Playbook, now: datetime) -> list[Action]:
+def _end(due: Due, enrolment: Enrolment, reason: str, playbook: Playbook, zone: ZoneInfo) -> list[Action]:
     """Stop for good: what was still to come is recorded as skipped, with the reason."""
-    return [*(_skip(due, step, now, reason) for step in _open_steps(playbook, enrolment)), Done(due=due)]
+    rest = _open_steps(playbook, enrolment)
+    skips = (_skip(due, step, step_due_at(step, enrolment, playbook, zone), reason) for step in rest)
+    return [*skips, Done(due=due)]
 
 
 def _look_again(due: Due, enrolment: Enrolment, at: datetime) -> Advance:

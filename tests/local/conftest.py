@@ -6,13 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from infra.local.demo import SECRETS
 from infra.local.stack import LocalStack, running
-
-SECRETS = {
-    "slack": ["8f742231b10e8888abcd99yyyzzz85a5"],
-    "discourse": ["a-discourse-secret-of-some-length"],
-    "standard": ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"],
-}
 
 
 @pytest.fixture(scope="session")
