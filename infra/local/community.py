@@ -70,7 +70,7 @@ class Delivery:
     """One webhook as its platform sends it.
 
     `expect` is the event type it must add to the log, if any; `status` the answer it must get. `signed_at` differs from
-    `at` for a stale one, `forged` is one with a bad signature. A `prompt` one is sent at once, others may lie some hours.
+    `at` for a stale one, `forged` is one with a bad signature. A `prompt` one is sent at once, others may lie a while.
     """
 
     at: datetime

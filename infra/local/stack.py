@@ -15,7 +15,7 @@ import json
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -64,13 +64,18 @@ class LocalStack:
 
     def __init__(self, machine: MiniStack) -> None:
         self.machine = machine
+        self._connections = ExitStack()
         self.dynamodb: DynamoDBClient = self._client("dynamodb")
         self.lambda_: LambdaClient = self._client("lambda")
         self.scheduler: EventBridgeSchedulerClient = self._client("scheduler")
         self.secrets: SecretsManagerClient = self._client("secretsmanager")
         self.sesv2: SESV2Client = self._client("sesv2")
         self.sqs: SQSClient = self._client("sqs")
-        self._http = httpx.Client(base_url=machine.url, timeout=60)
+        self._http = self._connections.enter_context(httpx.Client(base_url=machine.url, timeout=60))
+
+    def close(self) -> None:
+        """Close every connection to it."""
+        self._connections.close()
 
     # --- as an operator --------------------------------------------------------------------------
 
@@ -171,13 +176,14 @@ class LocalStack:
         return messages
 
     def _client(self, service: str) -> Any:  # noqa: ANN401 - boto3's own classes, made at run time
-        return boto3.client(
+        client = boto3.client(
             service,
             endpoint_url=self.machine.url,
             region_name=REGION,
             aws_access_key_id="test",
             aws_secret_access_key="test",  # noqa: S106 - MiniStack takes any
         )
+        return self._connections.enter_context(closing(client))
 
 
 @contextmanager
@@ -205,12 +211,12 @@ def running(
             machine.wait_until_healthy()
             tell("Deploying it with the CDK")
             deploy(machine, made)
-            stack = LocalStack(machine)
-            stack.put_webhook_secrets(secrets or {})
-            stack.verify_senders()
-            if virtual_time:
-                stack.pause_schedules()
-            yield stack
+            with closing(LocalStack(machine)) as stack:
+                stack.put_webhook_secrets(secrets or {})
+                stack.verify_senders()
+                if virtual_time:
+                    stack.pause_schedules()
+                yield stack
         finally:
             machine.stop()
 
