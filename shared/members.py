@@ -1,11 +1,13 @@
 """What an event tells of a person: folding it into the member. Pure, and the same in whatever order events come.
 
-Every field moves only forward: the newest profile and status win by their own time, firsts and joins are the earliest.
+Every field moves only forward: what was told last wins, firsts and joins are the earliest, and of two things told for
+the same moment the same one wins whichever came first.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
 
 from shared.events import ACTIVITY, CommunityEvent, MemberJoined, MemberLeft, MemberUpdated, Profile
 from shared.localtime import is_zone
@@ -18,6 +20,9 @@ REMEMBERED = timedelta(days=31)
 ALL_MARKETING = "all"
 """The consent category that stands for every kind of marketing mail."""
 
+_CAUTION: dict[MemberStatus, int] = {"active": 0, "left": 1, "removed": 2, "banned": 3}
+"""Of two statuses of the same moment, the one that sends less wins."""
+
 
 def discovered(event: CommunityEvent, ordinal: int) -> Member:
     """A person seen for the first time."""
@@ -26,48 +31,55 @@ def discovered(event: CommunityEvent, ordinal: int) -> Member:
 
 
 def fold(member: Member, event: CommunityEvent) -> Member:
-    """The member after this event; the same member when it tells nothing new."""
+    """The member after this event; the same member when it tells nothing new.
+
+    Events may come in any order and more than once, with one grain: `last_active_at` is right to its UTC day, of which
+    the event that came first stays, so that a busy day costs one write.
+    """
+    at = event.occurred_at
     changes: dict[str, object] = {"identities": member.identities | {f"{event.platform}:{event.actor}"}}
     if isinstance(event, MemberJoined):
-        changes |= {"joined_at": _earliest(member.joined_at, event.occurred_at)} | _status(
-            member, "active", event.occurred_at
-        )
+        changes |= _status(member, "active", at)
+    if isinstance(event, MemberJoined) and not event.returning:
+        changes["joined_at"] = _earliest(member.joined_at, at)
     if isinstance(event, MemberLeft):
-        changes |= _status(member, event.reason, event.occurred_at)
+        changes |= _status(member, event.reason, at)
     if isinstance(event, MemberJoined | MemberUpdated):
-        changes |= _profile(member, event.profile, event.occurred_at)
+        changes |= _told(member, _says(event.profile), dict.fromkeys(_says(event.profile), at))
     if event.type in ACTIVITY:
         changes |= _activity(member, event)
-    return member.model_copy(update=changes)
+    return _forgetful(member.model_copy(update=changes))
 
 
 def absorb(survivor: Member, merged: Member) -> Member:
-    """The member that remains when one person turns out to have been two."""
-    firsts = ("joined_at", "first_post_at", "first_comment_at", "survey_answered_at", "suppressed_at")
+    """The member that remains when one person turns out to have been two: as if all had been told of the one."""
+    firsts = ("joined_at", "first_post_at", "first_comment_at", "survey_answered_at")
     changes: dict[str, object] = {name: _earliest(getattr(survivor, name), getattr(merged, name)) for name in firsts}
     seen = [moment for moment in (survivor.last_active_at, merged.last_active_at) if moment]
     changes["last_active_at"] = max(seen, default=None)
-    told = ("name", "email", "locale", "timezone")
-    changes |= {name: getattr(merged, name) for name in told if getattr(survivor, name) is None}
+    changes |= _told(survivor, {name: getattr(merged, name) for name in merged.told_at}, merged.told_at)
+    if merged.status_at is not None:
+        changes |= _status(survivor, merged.status, merged.status_at)
     changes["identities"] = survivor.identities | merged.identities
     changes["active_days"] = survivor.active_days | merged.active_days
-    changes["suppressed_by"] = survivor.suppressed_by or merged.suppressed_by
     for category, decision in merged.consent.items():
         survivor = decide(survivor, category, decision)
-    return survivor.model_copy(update=changes)
+    if merged.suppressed_at is not None and merged.suppressed_by is not None:
+        survivor = suppress(survivor, merged.suppressed_by, merged.suppressed_at)
+    return _forgetful(survivor.model_copy(update=changes))
 
 
 def decide(member: Member, category: str, decision: Consent) -> Member:
-    """The member after a decision about a category of mail; an older decision changes nothing."""
+    """The member after a decision on a category of mail; an older one changes nothing, of two at once the no stands."""
     standing = member.consent.get(category)
-    if standing is not None and standing.at >= decision.at:
+    if standing is not None and (standing.at, not standing.given) >= (decision.at, not decision.given):
         return member
     return member.model_copy(update={"consent": {**member.consent, category: decision}})
 
 
 def suppress(member: Member, reason: str, at: datetime) -> Member:
     """The member after their address proved undeliverable; the first proof stays."""
-    if member.suppressed_at is not None:
+    if member.suppressed_at is not None and member.suppressed_at <= at:
         return member
     return member.model_copy(update={"suppressed_at": at, "suppressed_by": reason})
 
@@ -85,42 +97,57 @@ def meets(member: Member, condition: Condition) -> bool:
 
 
 def _status(member: Member, status: MemberStatus, at: datetime) -> dict[str, object]:
-    if member.status_at is not None and member.status_at > at:
+    if member.status_at is not None and (member.status_at, _CAUTION[member.status]) >= (at, _CAUTION[status]):
         return {}
     return {"status": status, "status_at": at}
 
 
-def _profile(member: Member, profile: Profile, at: datetime) -> dict[str, object]:
-    if member.profile_at is not None and member.profile_at > at:
-        # Out of order: an older profile only fills what is still unknown.
-        return {name: value for name, value in _told(profile).items() if getattr(member, name) is None}
-    return {**_told(profile), "role": profile.role, "profile_at": at}
+def _told(member: Member, said: Mapping[str, str], at: Mapping[str, datetime]) -> dict[str, object]:
+    """What is new in what is said of a member: each thing by its own time, for a profile may say only some."""
+    new = {
+        name: value
+        for name, value in said.items()
+        if name not in member.told_at or (at[name], value) > (member.told_at[name], getattr(member, name))
+    }
+    return {**new, "told_at": {**member.told_at, **{name: at[name] for name in new}}}
 
 
-def _told(profile: Profile) -> dict[str, object]:
-    told: dict[str, object] = {"name": profile.name, "locale": profile.locale}
+def _says(profile: Profile) -> dict[str, str]:
+    said = {"name": profile.name, "locale": profile.locale, "role": profile.role}
     if profile.email_verified:
-        told["email"] = profile.email
+        said["email"] = profile.email
     if profile.timezone and is_zone(profile.timezone):
-        told["timezone"] = profile.timezone
-    return {name: value for name, value in told.items() if value}
+        said["timezone"] = profile.timezone
+    return {name: value for name, value in said.items() if value}
 
 
 def _activity(member: Member, event: CommunityEvent) -> dict[str, object]:
     at = event.occurred_at
-    changes: dict[str, object] = {}
+    changes: dict[str, object] = {"active_days": member.active_days | {at.date().isoformat()}}
     if member.last_active_at is None or member.last_active_at.date() < at.date():
         changes["last_active_at"] = at
-    if member.joined_at and timedelta(0) <= at - member.joined_at < REMEMBERED:
-        changes["active_days"] = member.active_days | {at.date().isoformat()}
     first = {
         "post.created": "first_post_at",
         "comment.created": "first_comment_at",
         "survey.answered": "survey_answered_at",
     }
-    if (name := first.get(event.type)) and getattr(member, name) is None:
-        changes[name] = at
+    if name := first.get(event.type):
+        changes[name] = _earliest(getattr(member, name), at)
     return changes
+
+
+def _forgetful(member: Member) -> Member:
+    """Keep single days up to a month after joining; until a join is told, which may be late, those of the newest month."""
+    days = member.active_days
+    if not days:
+        return member
+    if member.joined_at is not None:
+        end = (member.joined_at + REMEMBERED).date().isoformat()
+        kept = frozenset(day for day in days if day < end)
+    else:
+        start = (date.fromisoformat(max(days)) - REMEMBERED).isoformat()
+        kept = frozenset(day for day in days if day > start)
+    return member if kept == days else member.model_copy(update={"active_days": kept})
 
 
 def _earliest(*moments: datetime | None) -> datetime | None:

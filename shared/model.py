@@ -39,8 +39,9 @@ class Consent(Frozen):
 class Member(Frozen):
     """A person, over all platforms. Every field only ever moves forward in time.
 
-    `ordinal` is the dense number that day bitmaps use; `active_days` are the UTC days (ISO) of the first month on which
-    the member was seen doing something; `version` guards concurrent changes.
+    `ordinal` is the dense number that day bitmaps use; `told_at` says when each of name, email, locale, timezone and
+    role was told; `last_active_at` is right to its UTC day; `active_days` are the UTC days (ISO) of the first month on
+    which the member was seen doing something; `version` guards concurrent changes.
     """
 
     id: str
@@ -53,7 +54,7 @@ class Member(Frozen):
     locale: str | None = None
     timezone: str | None = None
     role: Role = "member"
-    profile_at: Utc | None = None
+    told_at: dict[str, Utc] = {}
     status: MemberStatus = "active"
     status_at: Utc | None = None
     joined_at: Utc | None = None

@@ -61,7 +61,7 @@ def a_member(**changes: Any) -> Member:
         "timezone": "Europe/Berlin",
         "joined_at": JOINED,
         "status_at": JOINED,
-        "profile_at": JOINED,
+        "told_at": dict.fromkeys(("name", "email", "locale", "timezone", "role"), JOINED),
     }
     return Member(**fields | changes)
 

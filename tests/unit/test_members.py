@@ -1,0 +1,244 @@
+"""Folding events into a member: the same member in whatever order, and however often, the events come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from functools import reduce
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from shared.events import (
+    CommentCreated,
+    CommunityEvent,
+    MemberJoined,
+    MemberLeft,
+    MemberUpdated,
+    PostCreated,
+    Profile,
+    ReactionAdded,
+    SurveyAnswered,
+    TicketOpened,
+)
+from shared.members import ALL_MARKETING, absorb, decide, discovered, fold, meets, suppress
+from shared.model import Consent, Identity, Member, member_id_of
+from shared.playbook import Condition
+from tests.builders import JOINED, a_member, at, joined, left, posted, updated
+
+NOBODY = Member(id="m" + "a" * 20, ordinal=0, created_at=JOINED)
+DAY = timedelta(days=1)
+
+
+def base(moment: datetime, identity: tuple[str, str]) -> dict[str, Any]:
+    return {"id": "e", "occurred_at": moment, "received_at": moment, "platform": identity[0], "actor": identity[1]}
+
+
+# Few values and coarse moments: what matters is that they collide.
+moments = st.integers(0, 29 * 4).map(lambda quarters: JOINED + timedelta(hours=6 * quarters))
+identities = st.sampled_from([("slack", "U1"), ("discourse", "7")])
+profiles = st.builds(
+    Profile,
+    name=st.sampled_from([None, "Ada", "Ada L."]),
+    email=st.sampled_from([None, "ada@example.com", "ada@example.org"]),
+    email_verified=st.booleans(),
+    locale=st.sampled_from([None, "en", "ru-RU"]),
+    timezone=st.sampled_from([None, "Europe/Berlin", "Asia/Tokyo", "Mars/Olympus"]),
+    role=st.sampled_from(["member", "staff", "bot"]),
+)
+bases = st.builds(base, moments, identities)
+
+
+def told(kind: type[Any], **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.builds(lambda common, own: kind(**common, **own), bases, st.fixed_dictionaries(fields))
+
+
+events: st.SearchStrategy[CommunityEvent] = st.one_of(
+    told(MemberJoined, profile=profiles, returning=st.booleans()),
+    told(MemberLeft, reason=st.sampled_from(["left", "removed", "banned"])),
+    told(MemberUpdated, profile=profiles),
+    told(PostCreated),
+    told(CommentCreated),
+    told(ReactionAdded),
+    told(SurveyAnswered, score=st.just(9)),
+    told(TicketOpened),
+)
+
+
+def folded(told_of: Sequence[CommunityEvent], member: Member = NOBODY) -> Member:
+    return reduce(fold, told_of, member)
+
+
+def to_the_day(member: Member) -> dict[str, Any]:
+    """A member as the law holds it: `last_active_at` counts by its day."""
+    plain = member.model_dump()
+    plain["last_active_at"] = member.last_active_at and member.last_active_at.date()
+    return plain
+
+
+class TestTheLaw:
+    @settings(max_examples=300)
+    @given(st.lists(events, max_size=7), st.randoms(use_true_random=False))
+    @example(  # a partial profile, newer than two full ones
+        [
+            updated(Profile(name="Ada"), at=JOINED),
+            updated(Profile(name="Ada L."), at=JOINED + DAY),
+            updated(Profile(locale="ru"), at=JOINED + 2 * DAY),
+        ],
+        None,
+    )
+    @example([posted(at=JOINED + DAY), posted(at=JOINED)], None)  # the first post is told last
+    @example([posted(at=JOINED + DAY), joined()], None)  # a post is told before its author's joining
+    @example([joined(), left(), left(reason="banned")], None)  # three statuses of one moment
+    def test_any_order_and_repetition_gives_the_same_member(self, told_of: list[CommunityEvent], random: Any) -> None:
+        again = [*reversed(told_of), *told_of]
+        if random is not None:
+            random.shuffle(again)
+        assert to_the_day(folded(told_of)) == to_the_day(folded(again))
+
+    @given(st.lists(events, max_size=6))
+    def test_telling_everything_again_changes_nothing_at_all(self, told_of: list[CommunityEvent]) -> None:
+        once = folded(told_of)
+        assert folded(told_of, once) == once
+
+    @settings(max_examples=200)
+    @given(st.lists(events, max_size=4), st.lists(events, max_size=4))
+    def test_two_members_merged_are_the_one_they_always_were(
+        self, ones: list[CommunityEvent], others: list[CommunityEvent]
+    ) -> None:
+        merged = absorb(folded(ones), folded(others, NOBODY.model_copy(update={"id": "mb", "ordinal": 1})))
+        assert to_the_day(merged) == to_the_day(folded([*ones, *others]))
+
+    @given(st.lists(st.builds(Consent, given=st.booleans(), at=moments), max_size=5), st.randoms())
+    def test_decisions_in_any_order_leave_the_same_one(self, decisions: list[Consent], random: Any) -> None:
+        def decided(all_of_them: list[Consent]) -> Member:
+            return reduce(lambda member, one: decide(member, ALL_MARKETING, one), all_of_them, NOBODY)
+
+        standing = decided(decisions)
+        random.shuffle(decisions)
+        assert standing == decided(decisions)
+
+    def test_only_the_day_of_the_last_activity_is_certain(self) -> None:
+        morning, evening = JOINED.replace(hour=8), JOINED.replace(hour=20)
+        assert folded([posted(at=evening), posted(at=morning)]).last_active_at == evening
+        assert folded([posted(at=morning), posted(at=evening)]).last_active_at == morning
+
+
+class TestDiscovered:
+    def test_a_new_member_s_id_comes_from_the_first_identity(self) -> None:
+        member = discovered(posted(received_at=JOINED + DAY), ordinal=7)
+        assert (member.id, member.ordinal) == (member_id_of(Identity("slack", "U1")), 7)
+        assert member.created_at == JOINED + DAY
+        assert member.joined_at is None
+
+    def test_a_member_id_holds_neither_slash_nor_dash(self) -> None:
+        assert member_id_of(Identity("slack", "U-1/2")).isalnum()
+
+
+class TestProfile:
+    def test_a_newer_profile_replaces_what_it_tells(self) -> None:
+        member = fold(a_member(), updated(Profile(name="Ada L."), at=JOINED + DAY))
+        assert (member.name, member.email) == ("Ada L.", "ada@example.com")
+
+    def test_an_older_profile_fills_only_what_nobody_told_since(self) -> None:
+        newer = folded([updated(Profile(name="Ada L."), at=JOINED + DAY)])
+        member = fold(newer, updated(Profile(name="Ada", locale="ru"), at=JOINED))
+        assert (member.name, member.locale) == ("Ada L.", "ru")
+
+    def test_an_unverified_address_is_never_taken(self) -> None:
+        assert folded([joined(profile=Profile(email="ada@example.com"))]).email is None
+
+    def test_an_unknown_time_zone_is_left_out(self) -> None:
+        assert folded([joined(profile=Profile(timezone="Mars/Olympus"))]).timezone is None
+
+    def test_blank_fields_tell_nothing(self) -> None:
+        member = fold(a_member(), updated(Profile(name="", locale=""), at=JOINED + DAY))
+        assert (member.name, member.locale) == ("Ada", "en")
+
+
+class TestStatus:
+    def test_leaving_and_coming_back_follow_their_own_times(self) -> None:
+        back = joined(at=JOINED + 2 * DAY, returning=True)
+        gone = left(at=JOINED + DAY, reason="banned")
+        assert folded([joined(), gone]).status == "banned"
+        assert folded([back, joined(), gone]).status == "active"
+
+    def test_of_one_moment_the_more_cautious_status_stands(self) -> None:
+        assert folded([joined(), left(reason="banned")]).status == "banned"
+        assert folded([left(reason="banned"), joined()]).status == "banned"
+
+    def test_a_post_after_leaving_does_not_bring_anybody_back(self) -> None:
+        assert folded([joined(), left(at=JOINED + DAY), posted(at=JOINED + 2 * DAY)]).status == "left"
+
+    def test_a_returning_member_is_back_but_not_new(self) -> None:
+        member = folded([joined(returning=True)])
+        assert (member.status, member.joined_at) == ("active", None)
+
+    def test_joining_twice_keeps_the_first_joining(self) -> None:
+        assert folded([joined(at=JOINED + DAY), joined()]).joined_at == JOINED
+
+
+class TestActivity:
+    @pytest.mark.parametrize(
+        ("kind", "field"),
+        [
+            (PostCreated, "first_post_at"),
+            (CommentCreated, "first_comment_at"),
+        ],
+    )
+    def test_the_first_of_a_kind_is_the_earliest(self, kind: type[Any], field: str) -> None:
+        later, earlier = kind(**base(JOINED + DAY, ("slack", "U1"))), kind(**base(JOINED, ("slack", "U1")))
+        assert getattr(folded([later, earlier]), field) == JOINED
+
+    def test_a_ticket_is_not_activity(self) -> None:
+        member = folded([TicketOpened(**base(JOINED, ("slack", "U1")))])
+        assert (member.last_active_at, member.active_days) == (None, frozenset())
+
+    def test_a_second_event_of_a_day_changes_nothing(self) -> None:
+        once = folded([joined(), posted()])
+        assert fold(once, posted(id="slack:Ev3", at=JOINED + timedelta(hours=3))) == once
+
+    def test_31_days_from_joining_are_remembered_one_by_one(self) -> None:
+        member = folded([joined(), *(posted(at=JOINED + number * DAY) for number in range(60))])
+        assert len(member.active_days) == 31
+        assert max(member.active_days) == (JOINED + 30 * DAY).date().isoformat()
+
+    def test_days_before_a_late_told_joining_are_remembered(self) -> None:
+        posts: list[CommunityEvent] = [posted(at=JOINED + number * DAY) for number in range(3)]
+        assert folded([*posts, joined()]).active_days == folded([joined(), *posts]).active_days
+
+    def test_who_never_joined_is_remembered_for_a_month_at_most(self) -> None:
+        member = folded([posted(at=JOINED + number * DAY) for number in range(400)])
+        assert len(member.active_days) == 31
+        assert max(member.active_days) == (JOINED + 399 * DAY).date().isoformat()
+
+
+class TestAddress:
+    def test_the_first_proof_that_an_address_is_dead_stays(self) -> None:
+        once = suppress(a_member(), "bounce", JOINED)
+        assert suppress(once, "other", JOINED + DAY) == once
+        assert suppress(suppress(a_member(), "other", JOINED + DAY), "bounce", JOINED) == once
+
+    def test_a_merged_member_brings_refusals_and_suppression_along(self) -> None:
+        refusal = Consent(given=False, at=JOINED)
+        merged = suppress(decide(a_member(id="mb"), ALL_MARKETING, refusal), "bounce", JOINED)
+        survivor = absorb(a_member(), merged)
+        assert survivor.consent == {ALL_MARKETING: refusal}
+        assert (survivor.suppressed_at, survivor.suppressed_by) == (JOINED, "bounce")
+
+
+class TestConditions:
+    @pytest.mark.parametrize(
+        ("condition", "fields"),
+        [
+            ("posted", {"first_post_at"}),
+            ("commented", {"first_comment_at"}),
+            ("contributed", {"first_post_at", "first_comment_at"}),
+            ("answered_survey", {"survey_answered_at"}),
+        ],
+    )
+    def test_a_condition_holds_by_its_own_facts_alone(self, condition: Condition, fields: set[str]) -> None:
+        every = {"first_post_at", "first_comment_at", "survey_answered_at", "last_active_at"}
+        assert {name for name in every if meets(a_member(**{name: at("2030-01-02T00:00Z")}), condition)} == fields
