@@ -6,6 +6,7 @@ Started as `python -m infra.local.gateway`, at the head of its own process group
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 from threading import Thread
@@ -15,6 +16,7 @@ from ministack.app import main  # type: ignore[import-untyped]
 
 def _end_with_the_starter() -> None:
     sys.stdin.buffer.read()
+    shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 

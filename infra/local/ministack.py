@@ -68,6 +68,11 @@ class MiniStack:
                 start_new_session=True,
             )
 
+    @property
+    def group(self) -> int:
+        """The process group that it and its workers are in."""
+        return self._process.pid
+
     def wait_until_healthy(self, timeout: float = 60) -> None:
         """Return once it answers; FlywheelError with the end of its log when it does not within `timeout` seconds."""
         deadline = time.monotonic() + timeout
@@ -101,7 +106,7 @@ class MiniStack:
         """End it and its workers, and wait until they are gone. May be called twice."""
         with suppress(ProcessLookupError):
             # At once: its state is only in memory, and its workers are in its group.
-            os.killpg(self._process.pid, signal.SIGKILL)
+            os.killpg(self.group, signal.SIGKILL)
         self._process.wait()
         if self._process.stdin:
             self._process.stdin.close()
