@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 from zlib import crc32
 
+from shared.mail import usable_address
 from shared.members import ALL_MARKETING
 from shared.model import Member, PlannedMail, Send, SendId, SendStatus
 from shared.playbook import Mail, Playbook
@@ -52,6 +53,8 @@ def _about_the_member(member: Member, mail: Mail) -> str | None:
         return member.role
     if member.email is None:
         return "no_address"
+    if usable_address(member.email) is None:
+        return "bad_address"
     return "suppressed" if member.suppressed_at is not None else None
 
 

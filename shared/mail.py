@@ -399,14 +399,22 @@ def _one_few_many(number: int) -> str:
 _PLURAL_RULES = {"one_other": _one_other, "one_few_many": _one_few_many}
 
 
-def _address(email: str | None) -> str:
-    """The address as SES takes it, its domain in ASCII; ValueError, which never quotes it, when it is none."""
-    local, _, domain = (email or "").rpartition("@")
+def usable_address(email: str) -> str | None:
+    """The address as SES takes it, its domain in ASCII; None when SES could not send to it.
+
+    SES takes no address whose part before the @ is not ASCII.
+    """
+    local, _, domain = email.rpartition("@")
     try:
         address = f"{local}@{domain.encode('idna').decode('ascii')}"
     except UnicodeError:
-        address = ""
-    if not re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+", address):
+        return None
+    return address if re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+", address) else None
+
+
+def _address(email: str | None) -> str:
+    address = usable_address(email or "")
+    if address is None:
         raise ValueError("the member has no address that a mail can be sent to")
     return address
 

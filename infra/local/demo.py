@@ -37,6 +37,9 @@ SECRETS = {
 TICKS = {"onboarding": "onboarding", "mail": "mailfollowups"}
 """Which deployed schedule takes what is due of an agenda; the others would find nothing."""
 
+SENDERS = 3
+"""How many webhooks are on their way at once: each more costs a function's cold start."""
+
 SOON = timedelta(hours=12)
 """How long an ordinary delivery may lie at its platform before it is sent: as many steps of time fewer to take."""
 
@@ -90,7 +93,7 @@ class Demo:
         return min((moment for moment in coming if moment <= self.end), default=None)
 
     def _post(self, deliveries: Iterable[Delivery], now: datetime) -> None:
-        with ThreadPoolExecutor(8) as pool:
+        with ThreadPoolExecutor(SENDERS) as pool:
             list(pool.map(lambda delivery: self._post_one(delivery, now), deliveries))
         self.stack.quiet()
 

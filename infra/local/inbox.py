@@ -17,6 +17,7 @@ from shared.playbook import Playbook
 HERE = Path(__file__).parent
 
 REASONS = {
+    "bad_address": "mail cannot be sent to their address",
     "banned": "they were banned",
     "bot": "they are a bot",
     "in_doubt": "nobody knows whether SES took it, and this mail goes at most once",

@@ -71,6 +71,7 @@ class TestNotSent:
             ({"status": "banned"}, "banned"),
             ({"role": "staff"}, "staff"),
             ({"email": None}, "no_address"),
+            ({"email": "ада@example.com"}, "bad_address"),
             ({"suppressed_at": JOINED}, "suppressed"),
             ({"merged_into": "mb"}, "merged"),
             ({"consent": {"all": Consent(given=False, at=JOINED)}}, "unsubscribed"),
