@@ -56,11 +56,21 @@ def send_planned(planned: PlannedMail, app: App, now: datetime) -> Send:
 
 
 def follow_up_all(app: App, now: datetime) -> Counter[str]:
-    """Look again at every deferred or doubtful send that is due; how many came out how."""
+    """Look again at every deferred or doubtful send that is due; how many came out how.
+
+    One that fails does not hold up the others: all errors are raised together at the end.
+    """
     verdicts: Counter[str] = Counter()
+    failed: list[Exception] = []
     for shard in range(AGENDA_SHARDS):
         for _, items in app.store.due(AGENDA, shard, now, PAGE):
-            verdicts.update(follow_up(due, app, now) for due in items)
+            for due in items:
+                try:
+                    verdicts[follow_up(due, app, now)] += 1
+                except Exception as exc:  # noqa: BLE001 - raised with all the others once the rest is done
+                    failed.append(exc)
+    if failed:
+        raise ExceptionGroup(f"{len(failed)} sends could not be followed up", failed)
     return verdicts
 
 
@@ -183,7 +193,8 @@ def _doubt(claim: Claim, planned: PlannedMail, app: App, now: datetime, reason: 
 def _look_again(planned: PlannedMail, app: App, at: datetime) -> None:
     member_id = SendId.parse(planned.send_id).member_id
     state = planned.model_dump(mode="json")
-    app.store.arm(Due(programme=AGENDA, member_id=member_id, key=planned.send_id, due_at=at, state=state))
+    # Not `arm`: a follow-up may just be about to take off the item that brought this send here, which would lose it.
+    app.store.rearm(Due(programme=AGENDA, member_id=member_id, key=planned.send_id, due_at=at, state=state))
 
 
 def _settle(claim: Claim, app: App, now: datetime, status: SendStatus, **changes: str | datetime | None) -> Send:

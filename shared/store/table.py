@@ -207,6 +207,19 @@ class Store:
         """Put an item on the agenda unless it is there."""
         return self._write("put_item", Item=_due_item(due), ConditionExpression="attribute_not_exists(pk)")
 
+    def rearm(self, due: Due) -> None:
+        """Put an item on the agenda whether or not it is there; who was about to move the old one no longer can."""
+        names = ("programme", "member_id", "key", "due_at", "state", "agenda")
+        sets = ", ".join(f"#{name} = :{name}" for name in names)
+        item = _due_item(due)
+        self._write(
+            "update_item",
+            Key=key(keys.due(due.programme, due.member_id, due.key)),
+            UpdateExpression=f"SET {sets}, #version = if_not_exists(#version, :zero) + :one",
+            ExpressionAttributeNames={f"#{name}": name for name in names} | {"#version": "version"},
+            ExpressionAttributeValues={f":{name}": item[name] for name in names} | attributes({":zero": 0, ":one": 1}),
+        )
+
     def advance(self, due: Due, moved: Due) -> bool:
         """Replace an agenda item, if nobody else has moved it."""
         item = _due_item(moved.model_copy(update={"version": due.version + 1}))

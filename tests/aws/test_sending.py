@@ -10,7 +10,7 @@ import pytest
 from shared.app import App
 from shared.errors import Unavailable, UsageError
 from shared.mail import Mails
-from shared.model import Consent, Due, Send, SendId, SendStatus
+from shared.model import Consent, Due, PlannedMail, Send, SendId, SendStatus
 from shared.sending import AGENDA, follow_up_all, send_planned
 from shared.store import keys
 from tests.aws.conftest import Wire
@@ -119,6 +119,25 @@ class TestThrottled:
         send_planned(a_planned_mail(), ada, JOINED + timedelta(minutes=5))
         assert line(ada).status == SendStatus.SENT
         assert on_agenda(ada) == []
+
+    def test_deferred_again_before_the_follow_up_ends_it_is_not_lost(
+        self, ada: App, wire: Wire, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        wire.ses_will_answer(429, "TooManyRequestsException")
+        send_planned(a_planned_mail(), ada, JOINED)
+        wire.ses_will_answer(429, "TooManyRequestsException")
+        later = JOINED + timedelta(minutes=5)
+        put = ada.queue.put
+
+        def put_and_send(mails: list[PlannedMail]) -> frozenset[str]:
+            refused = put(mails)
+            send_planned(a_planned_mail(), ada, later)  # a quick mailer, throttled again
+            return refused
+
+        monkeypatch.setattr(ada.queue, "put", put_and_send)
+        follow_up_all(ada, later)
+        assert line(ada).status == SendStatus.DEFERRED
+        assert [due.due_at > later for due in on_agenda(ada)] == [True]
 
     def test_a_mail_that_ses_will_never_take_is_parked(self, ada: App, wire: Wire) -> None:
         wire.ses_will_answer(400, "MessageRejected")
