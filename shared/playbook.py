@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from datetime import time, timedelta
+from contextlib import suppress
+from datetime import datetime, time, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -22,6 +23,7 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
     ValidationInfo,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -34,19 +36,32 @@ Condition = Literal["posted", "commented", "contributed", "answered_survey"]
 
 Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 
-_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
+_DURATION = r"^[0-9]{1,6}[mhd]$"
+_TIME_OF_DAY = r"^([01][0-9]|2[0-3]):[0-5][0-9]$"
 
 
 def _duration(value: object) -> object:
-    if isinstance(value, str) and (found := re.fullmatch(r"(\d{1,6})([mhd])", value)):
-        return timedelta(**{_UNITS[found[2]]: int(found[1])})
+    if isinstance(value, str) and re.fullmatch(_DURATION, value):
+        return int(value[:-1]) * _UNITS[value[-1]]
     if isinstance(value, timedelta):
         return value
     raise ValueError(f"must be a whole number and a unit, such as 30m, 20h or 90d; got {value!r}")
 
 
 def _duration_text(value: timedelta) -> str:
-    return f"{int(value.total_seconds() // 60)}m"
+    """A duration in its largest whole unit: what was written with six digits is read back from six or fewer."""
+    unit = next(name for name, one in _UNITS.items() if not value % one)
+    return f"{value // _UNITS[unit]}{unit}"
+
+
+def _moment(value: object) -> object:
+    # Left to itself pydantic reads a bare number as seconds since 1970, and `start: 2026` would enrol everybody.
+    with suppress(ValueError):
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+        if isinstance(moment, datetime) and moment.tzinfo is not None:
+            return moment
+    raise ValueError(f"must be a moment with its time zone, such as 2026-01-01T00:00:00Z; got {value!r}")
 
 
 def _zone(value: str) -> str:
@@ -62,16 +77,36 @@ def _address(value: str) -> str:
 
 
 def _local_time(value: object) -> object:
-    if isinstance(value, str) and not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d(:00)?", value):
+    if not isinstance(value, time) and not (isinstance(value, str) and re.fullmatch(_TIME_OF_DAY, value)):
         raise ValueError(f'must be a time of day in quotes, such as "10:00"; got {value!r}')
     return value
 
 
-Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(_duration_text)]
+def _once_each(names: list[str]) -> list[str]:
+    if twice := next((name for at, name in enumerate(names) if name in names[:at]), None):
+        raise ValueError(f"must be named once each; {twice!r} stands twice")
+    return names
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(_duration),
+    PlainSerializer(_duration_text),
+    WithJsonSchema({"type": "string", "pattern": _DURATION}),
+]
+Moment = Annotated[Utc, BeforeValidator(_moment)]
 Zone = Annotated[str, AfterValidator(_zone)]
 Address = Annotated[str, AfterValidator(_address)]
-LocalTime = Annotated[time, BeforeValidator(_local_time)]
+LocalTime = Annotated[
+    time,
+    BeforeValidator(_local_time),
+    PlainSerializer(lambda value: f"{value:%H:%M}"),
+    WithJsonSchema({"type": "string", "pattern": _TIME_OF_DAY}),
+]
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+Locales = Annotated[
+    list[Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$")]], Field(min_length=1), AfterValidator(_once_each)
+]
 Text = dict[str, Annotated[str, StringConstraints(min_length=1)]]
 """A text in every language of the playbook: locale -> text."""
 
@@ -120,7 +155,7 @@ class Step(Frozen):
 class Onboarding(Frozen):
     """The onboarding programme; times of day are the member's own."""
 
-    start: Utc
+    start: Moment
     send_at: LocalTime
     min_gap: Duration
     stale_after: Duration
@@ -143,7 +178,10 @@ class Onboarding(Frozen):
             first_use.setdefault(step.key, at)
             if step.day > self.open_for.days:
                 problems.append(
-                    Problem(f"steps[{at}].day", f"must lie within open_for ({self.open_for.days}d); got {step.day}")
+                    Problem(
+                        f"steps[{at}].day",
+                        f"must lie within open_for ({_duration_text(self.open_for)}); got {step.day}",
+                    )
                 )
         for at, (before, step) in enumerate(pairwise(self.steps), start=1):
             if step.day <= before.day:
@@ -212,59 +250,66 @@ class HealthScore(Frozen):
 class Playbook(Frozen):
     """Everything a community manager may change."""
 
-    locales: list[Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$")]] = Field(min_length=1)
+    locales: Locales
     community: Community
     platforms: dict[Literal["slack", "discourse", "standard"], Platform]
-    senders: dict[Key, Sender]
+    senders: dict[Key, Sender] = Field(min_length=1)
     postal_address: Text
-    mails: dict[Key, Mail]
+    mails: dict[Key, Mail] = Field(min_length=1)
     onboarding: Onboarding
     content: Content
     health_score: HealthScore
 
     @model_validator(mode="after")
     def _parts_agree(self, info: ValidationInfo) -> Playbook:
-        written: Mapping[str, Collection[str]] | None = (info.context or {}).get("mails")
-        _raise([*self._wrong_references(), *self._missing_texts(), *self._unwritten_mails(written)])
+        _raise(list(self.disagreements((info.context or {}).get("mails"))))
         return self
 
+    def disagreements(self, written: Mapping[str, Collection[str]] | None) -> Iterable[Problem]:
+        """What the parts get wrong between them, given the mails that are written; a missing part is not asked."""
+        yield from self._wrong_references()
+        yield from self._missing_texts()
+        if written is not None:
+            yield from self._unwritten_mails(written)
+
     def _wrong_references(self) -> Iterable[Problem]:
-        for name, mail in self.mails.items():
-            if mail.sender not in self.senders:
+        mails, senders = self._part("mails"), self._part("senders")
+        for name, mail in mails.items() if senders else ():
+            if mail.sender not in senders:
                 yield Problem(
-                    f"mails.{name}.sender", f"unknown sender {mail.sender!r}; the senders are {_names(self.senders)}"
+                    f"mails.{name}.sender", f"unknown sender {mail.sender!r}; the senders are {_names(senders)}"
                 )
-        for at, step in enumerate(self.onboarding.steps):
-            if step.mail not in self.mails:
+        for at, step in enumerate(self.onboarding.steps if mails and self._part("onboarding") else ()):
+            if step.mail not in mails:
                 yield Problem(
-                    f"onboarding.steps[{at}].mail", f"unknown mail {step.mail!r}; the mails are {_names(self.mails)}"
+                    f"onboarding.steps[{at}].mail", f"unknown mail {step.mail!r}; the mails are {_names(mails)}"
                 )
 
     def _missing_texts(self) -> Iterable[Problem]:
-        for path, text in _texts(self, ""):
-            for locale in self.locales:
+        locales = self._part("locales")
+        for path, text in _texts(self, "") if locales else ():
+            for locale in locales:
                 if locale not in text:
-                    yield Problem(
-                        path, f"missing locale {locale!r}; this playbook's locales are {_names(self.locales)}"
-                    )
+                    yield Problem(path, f"missing locale {locale!r}; this playbook's locales are {_names(locales)}")
             for locale in text:
-                if locale not in self.locales:
-                    yield Problem(
-                        f"{path}.{locale}", f"unknown locale; this playbook's locales are {_names(self.locales)}"
-                    )
+                if locale not in locales:
+                    yield Problem(f"{path}.{locale}", f"unknown locale; this playbook's locales are {_names(locales)}")
 
-    def _unwritten_mails(self, written: Mapping[str, Collection[str]] | None) -> Iterable[Problem]:
-        if written is None:
-            return
-        for name in self.mails:
+    def _unwritten_mails(self, written: Mapping[str, Collection[str]]) -> Iterable[Problem]:
+        for name in self._part("mails"):
             if name not in written:
-                yield Problem(f"mails.{name}", f"unknown mail; the mails written in shared/mails are {_names(written)}")
+                yield Problem(
+                    f"mails.{name}", f"unknown mail; the mails written in shared/mails are {_names(sorted(written))}"
+                )
                 continue
-            for locale in self.locales:
+            for locale in self._part("locales"):
                 if locale not in written[name]:
                     yield Problem(
-                        f"mails.{name}", f"missing locale {locale!r}; it is written in {_names(written[name])}"
+                        f"mails.{name}", f"missing locale {locale!r}; it is written in {_names(sorted(written[name]))}"
                     )
+
+    def _part(self, name: str) -> Any:  # noqa: ANN401 - a part's own type
+        return getattr(self, name, {})
 
     def locale_for(self, preferred: str | None) -> str:
         """The playbook's locale nearest to what a member prefers (`ru-RU` -> `ru`), else the first one."""
@@ -294,8 +339,8 @@ def _texts(value: object, path: str) -> Iterable[tuple[str, dict[str, str]]]:
     if isinstance(value, Frozen):
         for name, field in type(value).model_fields.items():
             below = f"{path}.{field.alias or name}" if path else field.alias or name
-            member = getattr(value, name)
-            if field.annotation == Text:
+            member = getattr(value, name, None)
+            if field.annotation == Text and member is not None:
                 yield below, member
             else:
                 yield from _texts(member, below)
@@ -328,14 +373,16 @@ def load(path: Path, mails: Mapping[str, Collection[str]] | None = None) -> Play
 
         def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:  # noqa: ANN401, FBT001, FBT002 - PyYAML's signature
             keys = [key.value for key, _ in node.value]
-            for key in {key for key in keys if keys.count(key) > 1}:
-                raise yaml.YAMLError(f"the key {key!r} stands twice in one place, near line {node.start_mark.line + 1}")
+            for at, (key, _) in enumerate(node.value):
+                if key.value in keys[:at]:
+                    line = key.start_mark.line + 1
+                    raise yaml.YAMLError(f"the key {key.value!r} stands twice in one place, again on line {line}")
             return super().construct_mapping(node, deep=deep)  # type: ignore[no-any-return, unused-ignore]
 
     try:
         raw = yaml.load(text, Loader)  # noqa: S506 - a BaseLoader makes strings, lists and dicts, never objects
     except yaml.YAMLError as exc:
-        raise PlaybookError(str(path), [Problem("", f"is not YAML: {' '.join(str(exc).split())}")]) from exc
+        raise PlaybookError(str(path), [Problem("", f"is not YAML: {_one_line(exc)}")]) from exc
     return check(raw, source=str(path), mails=mails)
 
 
@@ -345,12 +392,27 @@ def check(raw: object, *, source: str, mails: Mapping[str, Collection[str]] | No
         return Playbook.model_validate(raw, context={"mails": mails})
     except ValidationError as exc:
         problems = [problem for error in exc.errors() for problem in _problems(error)]
-        raise PlaybookError(source, problems) from exc
+        problems += _good_parts(raw).disagreements(mails)
+        raise PlaybookError(source, list(dict.fromkeys(problems))) from exc
 
 
 def schema() -> dict[str, Any]:
     """The playbook's JSON Schema, for editors."""
     return TypeAdapter(Playbook).json_schema(mode="validation")
+
+
+def _good_parts(raw: object) -> Playbook:
+    """Only those parts that are good by themselves: what they get wrong between them is told along with the rest."""
+    given = raw if isinstance(raw, dict) else {}
+    parts = {}
+    for name, field in Playbook.model_fields.items():
+        with suppress(KeyError, ValidationError):
+            parts[name] = TypeAdapter(field.rebuild_annotation()).validate_python(given[name])
+    return Playbook.model_construct(**parts)
+
+
+def _one_line(exc: Exception) -> str:
+    return " ".join(str(exc).replace('in "<unicode string>", ', "at ").split())
 
 
 def _problems(error: Any) -> Iterable[Problem]:  # noqa: ANN401 - pydantic's ErrorDetails, a private TypedDict
@@ -363,18 +425,40 @@ def _problems(error: Any) -> Iterable[Problem]:  # noqa: ANN401 - pydantic's Err
         yield Problem(path, _reason(error, cause))
 
 
+_ALLOWED = {
+    "missing": "is missing",
+    "dict_type": "must be keys with values below it",
+    "model_type": "must be keys with values below it",
+    "list_type": "must be a list",
+    "too_short": "must have at least {min_length}",
+    "too_long": "must have at most {max_length}, not {actual_length}",
+    "string_type": "must be text",
+    "string_too_short": "must not be empty",
+    "string_pattern_mismatch": "must match {pattern}",
+    "int_type": "must be a whole number",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_type": "must be a number",
+    "float_parsing": "must be a number",
+    "greater_than_equal": "must be at least {ge:g}",
+    "less_than_equal": "must be at most {le:g}",
+    "literal_error": "must be {expected}",
+    "url_type": "must be a web address such as https://community.example.com/",
+    "url_parsing": "must be a web address such as https://community.example.com/",
+    "url_scheme": "must be a web address such as https://community.example.com/",
+    "url_too_long": "must be a web address of at most {max_length} characters",
+}
+"""What is allowed, in an operator's words, by pydantic's kind of error."""
+
+
 def _reason(error: Any, cause: object) -> str:  # noqa: ANN401 - as above
     kind, got = error["type"], error["input"]
     if kind == "extra_forbidden":
         return f"unknown key; allowed here: {_names(_allowed(error['loc']))}"
-    if kind == "missing":
-        return "is missing"
-    if kind == "string_pattern_mismatch":
-        return f"must match {error['ctx']['pattern']}; got {got!r}"
-    if cause is not None:
+    if kind == "value_error":
         return str(cause)
-    message = error["msg"][:1].lower() + error["msg"][1:]
-    return message if isinstance(got, dict | list) else f"{message}; got {got!r}"
+    reason = _ALLOWED[kind].format(**error.get("ctx") or {}) if kind in _ALLOWED else error["msg"]
+    return reason if isinstance(got, dict | list) else f"{reason}; got {got!r}"
 
 
 def _path(loc: Iterable[int | str]) -> str:
