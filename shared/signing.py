@@ -35,7 +35,7 @@ class Signer:
         """The parts of a token that we signed for this purpose; InvalidToken otherwise."""
         try:
             parts: Any = self._serializer(purpose).loads(token)
-        except BadData as exc:
+        except (BadData, UnicodeEncodeError) as exc:
             raise InvalidToken("this token was not signed by us for this purpose") from exc
         if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
             raise InvalidToken("this token does not hold what its purpose needs")

@@ -1,0 +1,107 @@
+"""Tokens in links: ours, for this purpose, or refused; nothing else can come of one."""
+
+from __future__ import annotations
+
+import base64
+from contextlib import suppress
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from itsdangerous import URLSafeSerializer
+
+from shared.errors import InvalidToken
+from shared.signing import Purpose, Signer
+
+SIGNER = Signer({"current": "1", "1": "a-key-of-some-length"})
+MEMBER = "m" + "a" * 20
+
+
+class TestSigning:
+    @given(st.lists(st.text(), max_size=4))
+    def test_what_was_signed_reads_back(self, parts: list[str]) -> None:
+        assert SIGNER.read("survey", SIGNER.sign("survey", *parts)) == tuple(parts)
+
+    def test_signing_twice_gives_the_same_link(self) -> None:
+        assert SIGNER.sign("unsubscribe", MEMBER) == SIGNER.sign("unsubscribe", MEMBER)
+
+    def test_a_token_fits_a_url_as_it_is(self) -> None:
+        token = SIGNER.sign("survey", MEMBER, "1")
+        assert set(token) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
+        assert len(token) < 150
+
+
+class TestPurpose:
+    @pytest.mark.parametrize(("signed", "read"), [("unsubscribe", "survey"), ("survey", "unsubscribe")])
+    def test_a_token_for_one_purpose_opens_no_other(self, signed: Purpose, read: Purpose) -> None:
+        with pytest.raises(InvalidToken):
+            SIGNER.read(read, SIGNER.sign(signed, MEMBER))
+
+
+class TestKeys:
+    def test_links_of_before_a_rotation_still_open(self) -> None:
+        rotated = Signer({"current": "2", "1": "a-key-of-some-length", "2": "a-newer-key"})
+        assert rotated.read("unsubscribe", SIGNER.sign("unsubscribe", MEMBER)) == (MEMBER,)
+
+    def test_the_current_key_signs_wherever_it_stands(self) -> None:
+        rotated = Signer({"2": "a-newer-key", "1": "a-key-of-some-length", "current": "2"})
+        assert rotated.sign("unsubscribe", MEMBER) == Signer({"current": "n", "n": "a-newer-key"}).sign(
+            "unsubscribe", MEMBER
+        )
+
+    def test_a_key_taken_away_opens_nothing_any_more(self) -> None:
+        with pytest.raises(InvalidToken):
+            Signer({"current": "2", "2": "a-newer-key"}).read("unsubscribe", SIGNER.sign("unsubscribe", MEMBER))
+
+
+TOKEN = SIGNER.sign("unsubscribe", MEMBER)
+
+
+def refused(token: str) -> None:
+    with pytest.raises(InvalidToken):
+        SIGNER.read("unsubscribe", token)
+
+
+class TestForeign:
+    @pytest.mark.parametrize(
+        "token",
+        [
+            "",
+            ".",
+            "..",
+            "a.b",
+            TOKEN[:-1],
+            TOKEN[1:],
+            TOKEN.replace(".", ""),
+            TOKEN + ".x",
+            TOKEN.upper(),
+            "é.é",
+            "\x00",
+        ],
+    )
+    def test_what_is_not_whole_is_refused(self, token: str) -> None:
+        refused(token)
+
+    def test_another_s_payload_under_our_signature_is_refused(self) -> None:
+        other = SIGNER.sign("unsubscribe", "m" + "b" * 20)
+        refused(".".join([other.split(".")[0], TOKEN.split(".")[1]]))
+
+    def test_the_same_key_without_our_salt_is_refused(self) -> None:
+        refused(str(URLSafeSerializer("a-key-of-some-length").dumps([MEMBER])))
+
+    @pytest.mark.parametrize("held", ["text", {"a": 1}, [1], [None], None, [["m"]]])
+    def test_a_signed_value_of_another_shape_is_refused(self, held: object) -> None:
+        refused(str(SIGNER._serializer("unsubscribe").dumps(held)))
+
+    @settings(max_examples=500)
+    @given(st.text(st.characters(), max_size=80))
+    @example("\ud800")
+    @example(base64.urlsafe_b64encode(b'["m"]').decode() + ".")
+    def test_arbitrary_text_is_refused_and_nothing_else(self, token: str) -> None:
+        refused(token)
+
+    @settings(max_examples=500)
+    @given(st.integers(0, len(TOKEN) - 1), st.characters(exclude_characters="."))
+    def test_a_changed_letter_never_gives_another_member(self, at: int, letter: str) -> None:
+        with suppress(InvalidToken):  # the last letter of a signature has bits that mean nothing
+            assert SIGNER.read("unsubscribe", TOKEN[:at] + letter + TOKEN[at + 1 :]) == (MEMBER,)
