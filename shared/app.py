@@ -15,6 +15,7 @@ from uuid import uuid4
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoConnection
 
 from shared.errors import FlywheelError, Unavailable
 from shared.events import Frozen
@@ -142,7 +143,7 @@ class App:
     def _read_secret(self, arn: str) -> dict[str, Any]:
         try:
             text = self._secrets_manager.get_secret_value(SecretId=arn)["SecretString"]
-        except (ClientError, HTTPClientError) as exc:
+        except (ClientError, HTTPClientError, NoConnection) as exc:
             raise Unavailable(f"a secret could not be read: {type(exc).__name__}") from exc
         secret = json.loads(text)
         if not isinstance(secret, dict):

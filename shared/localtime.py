@@ -33,6 +33,6 @@ def at_local(day: date, clock: time, zone: ZoneInfo) -> datetime:
 
 
 def next_local(after: datetime, clock: time, zone: ZoneInfo) -> datetime:
-    """The first moment at or after `after` at which the wall clock shows `clock`."""
+    """The first moment at or after `after` that `at_local` gives for a day: an hour that shows twice counts once."""
     today = at_local(local_day(after, zone), clock, zone)
     return today if today >= after else at_local(local_day(after, zone) + timedelta(days=1), clock, zone)

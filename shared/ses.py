@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, HTTPClientError
+from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, HTTPClientError, SSLError
 
 from shared.mail import Composed
 from shared.model import SendId
@@ -65,7 +65,7 @@ class Ses:
             return _answered(exc)
         except (ConnectTimeoutError, EndpointConnectionError) as exc:
             return Outcome("not_sent", type(exc).__name__)
-        except HTTPClientError as exc:
+        except (HTTPClientError, SSLError) as exc:
             return Outcome("in_doubt", type(exc).__name__)
         return Outcome("accepted", got["MessageId"])
 

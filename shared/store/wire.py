@@ -8,6 +8,7 @@ from typing import Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoConnection
 
 from shared.errors import Unavailable
 from shared.store.keys import Key
@@ -72,5 +73,5 @@ def available() -> Iterator[None]:
         if not _passes(exc):
             raise
         raise Unavailable(f"the table answered {exc.response['Error']['Code']}") from exc
-    except HTTPClientError as exc:
+    except (HTTPClientError, NoConnection) as exc:
         raise Unavailable(f"the table did not answer: {type(exc).__name__}") from exc
