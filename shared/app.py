@@ -16,6 +16,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnection
+from pydantic import Field
 
 from shared.errors import FlywheelError, Unavailable
 from shared.events import Frozen
@@ -49,7 +50,7 @@ class Settings(Frozen):
     links_secret: str = ""
     links_url: str = ""
     configuration_set: str = ""
-    mailer_workers: int = 2
+    mailer_workers: int = Field(default=2, ge=1)
     local_clock: bool = False
 
     @classmethod

@@ -137,7 +137,7 @@ def _activity(member: Member, event: CommunityEvent) -> dict[str, object]:
 
 
 def _forgetful(member: Member) -> Member:
-    """Keep single days up to a month after joining; until a join is told, which may be late, those of the newest month."""
+    """Keep single days up to a month after joining; until a join is told, perhaps late, those of the newest month."""
     days = member.active_days
     if not days:
         return member
