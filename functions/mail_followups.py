@@ -19,5 +19,6 @@ metrics = Metrics()
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001 - Lambda's signature
     """Look again at every send that is due for it."""
-    for verdict, count in follow_up_all(app(), scheduled_at(event, app().clock)).items():
-        metrics.add_metric(f"FollowUp{verdict.capitalize()}", MetricUnit.Count, count)
+    verdicts = follow_up_all(app(), scheduled_at(event, app().clock))
+    metrics.add_metric("SendsFollowedUp", MetricUnit.Count, verdicts.total())
+    metrics.add_metric("SendsParked", MetricUnit.Count, verdicts["park"])

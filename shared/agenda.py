@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 
 from shared.actions import Action
@@ -24,22 +24,37 @@ def tick(name: str, app: App, now: datetime) -> int:
     One item that cannot be decided does not hold up the others: all errors are raised together at the end.
     """
     programme, playbook = PROGRAMMES[name], app.playbook
-    plan = programme.plan(playbook)
     failed: list[Exception] = []
     looked_at = 0
     for shard in range(AGENDA_SHARDS):
-        for number, (arranged_by, items) in enumerate(app.store.due(name, shard, now, PAGE)):
-            if number == 0 and arranged_by != plan:
-                # The playbook was edited since: move every item to what is next now; the next tick takes what is due.
-                upcoming = list(app.store.upcoming(name, shard))
-                failed += _settle(upcoming, lambda due, member: programme.rearrange(due, member, playbook), app, now)
-                app.store.set_plan(name, shard, plan)
-                break
+        for items in _due(name, shard, app, failed, now):
             failed += _settle(items, lambda due, member: programme.on_due(due, member, playbook, now), app, now)
             looked_at += len(items)
     if failed:
         raise ExceptionGroup(f"{len(failed)} agenda items of {name} could not be settled", failed)
     return looked_at
+
+
+def _due(name: str, shard: int, app: App, failed: list[Exception], now: datetime) -> Iterator[list[Due]]:
+    """What is due in a shard, in pages; when the playbook was edited since it was arranged, only after arranging it."""
+    plan = PROGRAMMES[name].plan(app.playbook)
+    pages = app.store.due(name, shard, now, PAGE)
+    arranged_by, first = next(pages)
+    if arranged_by == plan:
+        yield first
+    else:
+        failed += _rearrange(name, shard, plan, app, now)
+        pages = app.store.due(name, shard, now, PAGE)
+    yield from (items for _, items in pages)
+
+
+def _rearrange(name: str, shard: int, plan: str, app: App, now: datetime) -> list[Exception]:
+    """Move every item of a shard to what is next under the playbook as it is now."""
+    programme = PROGRAMMES[name]
+    upcoming = list(app.store.upcoming(name, shard))
+    failed = _settle(upcoming, lambda due, member: programme.rearrange(due, member, app.playbook), app, now)
+    app.store.set_plan(name, shard, plan)
+    return failed
 
 
 def _settle(items: Sequence[Due], decide: Decide, app: App, now: datetime) -> list[Exception]:
