@@ -7,12 +7,15 @@ import shutil
 import sys
 import time
 from datetime import UTC, datetime
+from email.header import decode_header, make_header
+from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.text import Text
+from typer.exceptions import TyperException
 
 from infra import ROOT
 from infra.local import show
@@ -22,7 +25,7 @@ from infra.local.stack import LocalStack, running
 from infra.mails import compile_mails, written
 from infra.preview import sample_mail, send
 from shared import playbook as playbooks
-from shared.errors import FlywheelError, PlaybookError, UsageError
+from shared.errors import FlywheelError, PlaybookError
 from shared.mail import Mails
 from shared.playbook import Playbook
 
@@ -94,7 +97,8 @@ def _watch_inbox(stack: LocalStack, playbook: Playbook, folder: Path) -> None:
         if len(found.inbox) != shown:
             write_inbox(folder, members=found.members, sends=found.sends, inbox=found.inbox, playbook=playbook)
             for message in found.inbox[max(shown, 0) :]:
-                out.print(Text.assemble(("mail", "green"), f" to {message['To'][0]}: {message['Subject']}"))
+                to = parseaddr(message["To"][0])[1]
+                out.print(Text.assemble(("mail", "green"), f" to {to}: {message['Subject']}"), soft_wrap=True)
             shown = len(found.inbox)
         time.sleep(1)
 
@@ -130,7 +134,10 @@ def preview(
     page = folder / f"{mail}.{locale}.html"
     page.write_text(composed.html, encoding="utf-8")
     (folder / f"{mail}.{locale}.txt").write_text(composed.text, encoding="utf-8")
-    out.print(f"[bold]{composed.subject}[/]\nfrom {composed.sender}, {len(composed.html.encode()) / 1024:.0f} KB")
+    sender = make_header(decode_header(composed.sender))
+    out.print(
+        Text.assemble((composed.subject, "bold"), f"\nfrom {sender}, {len(composed.html.encode()) / 1024:.0f} KB")
+    )
     out.print(f"{page}\n{page.with_suffix('.txt')}", soft_wrap=True)
 
 
@@ -159,22 +166,24 @@ def _mails() -> Mails:
 
 
 def main() -> None:
-    """Run the command line; every mistake of a person is one line and exit code 2."""
+    """Run the command line; every mistake of a person is one line a mistake, and exit code 2."""
     try:
-        app(standalone_mode=True)
+        code = app(prog_name="flywheel", standalone_mode=False)
     except PlaybookError as exc:
-        for problem in exc.problems:
-            _fail(f"{exc.source}: {problem}")
-        sys.exit(2)
-    except (UsageError, FlywheelError) as exc:
-        _fail(str(exc))
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        code = _fail(*(f"{exc.source}: {problem}" for problem in exc.problems))
+    except FlywheelError as exc:
+        code = _fail(str(exc))
+    except TyperException as exc:
+        code = _fail(exc.format_message())
+    except (KeyboardInterrupt, typer.Abort):
+        code = 130
+    sys.exit(code)
 
 
-def _fail(message: str) -> None:
-    errors.print(f"[red]flywheel:[/] {message}", highlight=False, soft_wrap=True)
+def _fail(*messages: str) -> int:
+    for message in messages:
+        errors.print(Text.assemble(("flywheel: ", "red"), message), soft_wrap=True)
+    return 2
 
 
 if __name__ == "__main__":
