@@ -135,9 +135,8 @@ def preview(
     page.write_text(composed.html, encoding="utf-8")
     (folder / f"{mail}.{locale}.txt").write_text(composed.text, encoding="utf-8")
     sender = make_header(decode_header(composed.sender))
-    out.print(
-        Text.assemble((composed.subject, "bold"), f"\nfrom {sender}, {len(composed.html.encode()) / 1024:.0f} KB")
-    )
+    size = f"{len(composed.html.encode()) / 1024:.0f} KB"
+    out.print(Text.assemble((composed.subject, "bold"), f"\nfrom {sender}, {size}"))
     out.print(f"{page}\n{page.with_suffix('.txt')}", soft_wrap=True)
 
 
@@ -174,7 +173,8 @@ def main() -> None:
     except FlywheelError as exc:
         code = _fail(str(exc))
     except TyperException as exc:
-        code = _fail(exc.format_message())
+        message = exc.format_message()  # none when it is only the help that is shown
+        code = _fail(*([message] if message else []))
     except (KeyboardInterrupt, typer.Abort):
         code = 130
     sys.exit(code)
