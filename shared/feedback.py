@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from shared.app import App
 from shared.events import Frozen, Utc
 from shared.members import ALL_MARKETING, decide, suppress
-from shared.model import Consent, SendId
+from shared.model import Consent, Member, SendId
 
 Kind = Literal[
     "send",
@@ -72,8 +72,15 @@ def note(feedback: Feedback, app: App) -> bool:
     if feedback.kind == "send":
         app.store.note_sent(feedback.send_id, feedback.message_id, feedback.at)
     elif feedback.kind == "bounce" and feedback.permanent:
-        app.store.change_member(feedback.send_id.member_id, lambda member: suppress(member, "bounce", feedback.at))
+        _change(feedback, lambda member: suppress(member, "bounce", feedback.at), app)
     elif feedback.kind == "complaint":
         refusal = Consent(given=False, at=feedback.at)
-        app.store.change_member(feedback.send_id.member_id, lambda member: decide(member, ALL_MARKETING, refusal))
+        _change(feedback, lambda member: decide(member, ALL_MARKETING, refusal), app)
     return True
+
+
+def _change(feedback: Feedback, fold: Callable[[Member], Member], app: App) -> None:
+    """Change whoever the mail's member is now: it may have been sent before two members proved to be one person."""
+    member = app.store.survivor(feedback.send_id.member_id)
+    if member is not None:
+        app.store.change_member(member.id, fold, known=member)

@@ -13,9 +13,13 @@ from shared.events import SurveyAnswered
 from shared.members import ALL_MARKETING, decide
 from shared.model import Consent, Identity, Member
 from shared.pages import Page
+from shared.signing import Purpose
 
 COMMENT_MAX = 2000
 """Characters of a survey's free text that are kept."""
+
+_PURPOSES: dict[str, Purpose] = {"u": "unsubscribe", "s": "survey"}
+_SCORES = {str(score): score for score in range(11)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,26 +35,34 @@ class Visit:
 
 def visit(request: Visit, app: App, now: datetime) -> Page:
     """Answer a visit; whatever is wrong with the link gets the same friendly page."""
-    kind, _, token = request.path.strip("/").partition("/")
     try:
-        match kind:
-            case "u":
-                return _unsubscribe(request, _member(app, *app.signer.read("unsubscribe", token)), app, now)
-            case "s":
-                member_id, occurrence = app.signer.read("survey", token)
-                return _survey(request, _member(app, member_id), occurrence, app, now)
-    except (InvalidToken, ValueError, TypeError):
-        pass  # an altered link tells its visitor nothing about why
-    return app.pages.render(
-        "unknown", app.playbook.locale_for(request.language), community=_community(app, request.language)
-    )
+        return _open(request, app, now)
+    except InvalidToken:  # which tells its visitor nothing about why
+        language = _language(request, app)
+        return app.pages.render("unknown", app.playbook.locale_for(language), community=_community(app, language))
+
+
+def _open(request: Visit, app: App, now: datetime) -> Page:
+    kind, _, token = request.path.strip("/").partition("/")
+    match kind, app.signer.read(_PURPOSES[kind], token) if kind in _PURPOSES else ():
+        case "u", (member_id,):
+            return _unsubscribe(request, _member(app, member_id), app, now)
+        case "s", (member_id, occurrence):
+            return _survey(request, _member(app, member_id), occurrence, app, now)
+    raise InvalidToken("no link of ours")
 
 
 def _member(app: App, member_id: str) -> Member:
-    member = app.store.member(member_id)
+    member = app.store.survivor(member_id)
     if member is None:
         raise InvalidToken("the member of this token is gone")
     return member
+
+
+def _language(request: Visit, app: App) -> str | None:
+    """The first of the browser's languages, best first, that the playbook has."""
+    tags = [tag.partition(";")[0].strip() for tag in (request.language or "").split(",")]
+    return next((tag for tag in tags if tag.partition("-")[0].lower() in app.playbook.locales), None)
 
 
 def _unsubscribe(request: Visit, member: Member, app: App, now: datetime) -> Page:
@@ -88,7 +100,7 @@ def _survey(request: Visit, member: Member, occurrence: str, app: App, now: date
 
 
 def _score(text: str | None) -> int | None:
-    return int(text) if text is not None and text.isascii() and text.isdigit() and 0 <= int(text[:3]) <= 10 else None
+    return _SCORES.get(text or "")
 
 
 def _page(name: str, member: Member, app: App, **context: object) -> Page:

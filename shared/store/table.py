@@ -25,6 +25,9 @@ KEPT = timedelta(days=400)
 
 BATCH = 100
 
+MERGES = 5
+"""How often one person may have been merged on; a bound, so that a circle cannot hold anybody up."""
+
 
 class Store:
     """The table, as the rest of Flywheel sees it. Raises Unavailable when DynamoDB is throttled or away."""
@@ -89,6 +92,15 @@ class Store:
         with available():
             got = self._client.get_item(TableName=self._table, Key=key(keys.member(member_id)), ConsistentRead=True)
         return member_of(values(got["Item"])) if "Item" in got else None
+
+    def survivor(self, member_id: str) -> Member | None:
+        """A member as of now, or who they were merged into since: for what still names them by their old id."""
+        member = self.member(member_id)
+        for _ in range(MERGES):
+            if member is None or member.merged_into is None:
+                break
+            member = self.member(member.merged_into)
+        return member
 
     def claim_ordinals(self, count: int) -> int:
         """Take `count` ordinals for new members; the first of them. A crash after this leaves a harmless gap."""

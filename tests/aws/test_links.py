@@ -1,0 +1,272 @@
+"""Links in mails: looking changes nothing, posting acts, and a wrong link never says why it is wrong."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shared.app import App
+from shared.events import SurveyAnswered
+from shared.links import Visit, visit
+from shared.model import Identity, Member
+from shared.pages import Page
+from shared.react import react
+from tests.aws.conftest import Wire
+from tests.builders import JOINED, a_member
+
+ONE_CLICK = b"List-Unsubscribe=One-Click"
+READS = {"GetItem", "GetSecretValue"}
+
+
+@pytest.fixture
+def ada(app: App) -> App:
+    """An App that knows Ada."""
+    app.store.create_member(a_member())
+    return app
+
+
+def unsubscribe_path(app: App, member_id: str = a_member().id) -> str:
+    return f"u/{app.signer.sign('unsubscribe', member_id)}"
+
+
+def survey_path(app: App, member_id: str = a_member().id) -> str:
+    return f"s/{app.signer.sign('survey', member_id, '1')}"
+
+
+def get(app: App, path: str, **query: str) -> Page:
+    return visit(Visit(method="GET", path=path, query=query, form=b""), app, JOINED)
+
+
+def post(app: App, path: str, form: bytes = b"", *, query: dict[str, str] | None = None, language: str = "") -> Page:
+    return visit(Visit(method="POST", path=path, query=query or {}, form=form, language=language), app, JOINED)
+
+
+def member(app: App, member_id: str = a_member().id) -> Member:
+    found = app.store.member(member_id)
+    assert found is not None
+    return found
+
+
+def refuses(app: App, member_id: str = a_member().id) -> bool:
+    return "all" in member(app, member_id).consent and not member(app, member_id).consent["all"].given
+
+
+def answers(app: App) -> list[SurveyAnswered]:
+    logged = app.store.logged(Identity("slack", "U1"), JOINED.date())
+    return [event for event in logged if isinstance(event, SurveyAnswered)]
+
+
+def chosen(page: Page) -> list[str]:
+    """The scores that a page shows as chosen already."""
+    return [
+        score
+        for one in re.findall(r"<input[^>]*\bchecked\b[^>]*>", page.html)
+        for score in re.findall(r'value="(\d+)"', one)
+    ]
+
+
+class TestUnsubscribe:
+    def test_looking_asks_and_changes_nothing(self, ada: App, wire: Wire) -> None:
+        page = get(ada, unsubscribe_path(ada))
+        assert page.status == 200
+        assert "<form" in page.html
+        assert not refuses(ada)
+        assert set(wire.requests) <= READS | {"PutItem"}  # the put is the fixture's
+
+    def test_one_click_from_a_mail_client_acts(self, ada: App) -> None:
+        page = post(ada, unsubscribe_path(ada), ONE_CLICK)
+        assert page.status == 200
+        assert member(ada).consent["all"].at == JOINED
+        assert refuses(ada)
+
+    @pytest.mark.parametrize("form", [b"", b"anything=else", b"\xff\xfe", b"List-Unsubscribe=No"])
+    def test_the_token_decides_and_never_the_body(self, ada: App, form: bytes) -> None:
+        post(ada, unsubscribe_path(ada), form)
+        assert refuses(ada)
+
+    def test_twice_is_as_good_as_once(self, ada: App) -> None:
+        pages = [post(ada, unsubscribe_path(ada), ONE_CLICK) for _ in range(2)]
+        assert pages[0] == pages[1]
+        assert refuses(ada)
+
+    @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "PUT"])
+    def test_only_a_post_acts(self, ada: App, method: str) -> None:
+        visit(Visit(method=method, path=unsubscribe_path(ada), query={}, form=ONE_CLICK), ada, JOINED)
+        assert not refuses(ada)
+
+    def test_who_left_may_still_unsubscribe(self, app: App) -> None:
+        app.store.create_member(a_member(status="left", email=None))
+        assert post(app, unsubscribe_path(app)).status == 200
+        assert refuses(app)
+
+    def test_a_link_to_who_was_merged_stops_mails_to_who_remains(self, ada: App) -> None:
+        for number in (1, 2):
+            ada.store.create_member(
+                a_member(id=f"mb{number}", merged_into=f"mb{number + 1}" if number == 1 else a_member().id)
+            )
+        post(ada, unsubscribe_path(ada, "mb1"))
+        assert refuses(ada)
+
+    def test_a_circle_of_merges_is_answered_too(self, app: App) -> None:
+        app.store.create_member(a_member(id="ma", merged_into="mb"))
+        app.store.create_member(a_member(id="mb", merged_into="ma"))
+        assert post(app, unsubscribe_path(app, "ma")).status == 200
+
+
+class TestWrongLinks:
+    def wrong(self, app: App) -> list[str]:
+        good, survey = unsubscribe_path(app), survey_path(app)
+        return [
+            "",
+            "u",
+            "u/",
+            "s/",
+            "x/y",
+            "u/x",
+            good[:-2],
+            good + "x",
+            f"s/{good[2:]}",
+            f"u/{survey[2:]}",
+            unsubscribe_path(app, "mnobody"),
+            survey_path(app, "mnobody"),
+            f"u/{app.signer.sign('unsubscribe')}",
+            f"u/{app.signer.sign('unsubscribe', a_member().id, '1')}",
+            f"s/{app.signer.sign('survey', a_member().id)}",
+            "../../etc/passwd",
+            "u/" + "A" * 5000,
+            "u/é\x00",
+        ]
+
+    def test_every_wrong_link_gets_the_very_same_page(self, ada: App) -> None:
+        pages = {get(ada, path).html for path in self.wrong(ada)} | {post(ada, path).html for path in self.wrong(ada)}
+        assert len(pages) == 1
+        assert {get(ada, path).status for path in self.wrong(ada)} == {404}
+
+    def test_a_wrong_link_changes_nothing(self, ada: App, wire: Wire) -> None:
+        wire.requests.clear()
+        for path in self.wrong(ada):
+            post(ada, path, ONE_CLICK)
+        assert set(wire.requests) <= READS
+
+    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(
+        path=st.one_of(st.text(max_size=40), st.text(max_size=40).map("u/{}".format), st.text().map("s/{}".format)),
+        form=st.binary(max_size=60),
+        method=st.sampled_from(["GET", "POST"]),
+    )
+    def test_whatever_is_asked_there_is_an_answer(self, app: App, path: str, form: bytes, method: str) -> None:
+        page = visit(Visit(method=method, path=path, query={}, form=form), app, JOINED)
+        assert page.status == 404
+
+
+class TestSurvey:
+    def test_looking_shows_the_question_and_logs_nothing(self, ada: App) -> None:
+        page = get(ada, survey_path(ada))
+        assert page.status == 200
+        assert 'method="post"' in page.html
+        assert chosen(page) == []
+        assert answers(ada) == []
+
+    def test_a_score_clicked_in_the_mail_is_chosen_already(self, ada: App) -> None:
+        page = get(ada, survey_path(ada), score="9")
+        assert chosen(page) == ["9"]
+        assert answers(ada) == []
+
+    @pytest.mark.parametrize("score", ["11", "-1", "٣", "", "1e1", "007", "0100", "9" * 5000, " 9", "9.0", "<script>"])
+    def test_a_strange_score_in_the_link_chooses_none(self, ada: App, score: str) -> None:
+        page = get(ada, survey_path(ada), score=score)
+        assert page.status == 200
+        assert chosen(page) == []
+        assert "<script" not in page.html
+
+    def test_an_answer_is_logged_as_an_event(self, ada: App) -> None:
+        page = post(ada, survey_path(ada), urlencode({"score": "10", "comment": " Спасибо! "}).encode())
+        assert page.status == 200
+        [answer] = answers(ada)
+        assert (answer.score, answer.comment, answer.platform, answer.actor) == (10, "Спасибо!", "slack", "U1")
+
+    @pytest.mark.parametrize("score", ["0", "10"])
+    def test_both_ends_of_the_scale_count(self, ada: App, score: str) -> None:
+        post(ada, survey_path(ada), f"score={score}".encode())
+        assert [answer.score for answer in answers(ada)] == [int(score)]
+
+    @pytest.mark.parametrize(
+        "form",
+        [
+            b"",
+            b"comment=Fine",
+            b"score=",
+            b"score=11",
+            b"score=-1",
+            "score=٣".encode(),
+            b"score=%D9%A3",
+            b"score=1e1",
+            b"score=0100",
+            b"score=" + b"0" * 5000,
+            b"\xff\xfe=&&&==",
+        ],
+    )
+    def test_without_a_good_score_the_question_is_shown_again(self, ada: App, form: bytes) -> None:
+        page = post(ada, survey_path(ada), form, query={"score": "9"})
+        assert page.status == 200
+        assert 'method="post"' in page.html
+        assert answers(ada) == []
+
+    def test_free_text_is_kept_to_two_thousand_characters(self, ada: App) -> None:
+        post(ada, survey_path(ada), urlencode({"score": "9", "comment": "я" * 2500}).encode())
+        assert [len(answer.comment or "") for answer in answers(ada)] == [2000]
+
+    def test_blank_free_text_is_none(self, ada: App) -> None:
+        post(ada, survey_path(ada), b"score=9&comment=+%0A+")
+        assert [answer.comment for answer in answers(ada)] == [None]
+
+    def test_answering_twice_is_one_answer(self, ada: App) -> None:
+        for score in (b"score=9", b"score=2"):
+            assert post(ada, survey_path(ada), score).status == 200
+        assert [answer.score for answer in answers(ada)] == [9]
+
+    def test_answering_again_after_midnight_is_one_answer_still(self, ada: App) -> None:
+        for later in (timedelta(0), timedelta(days=1)):
+            visit(Visit(method="POST", path=survey_path(ada), query={}, form=b"score=9"), ada, JOINED + later)
+        assert ada.store.logged(Identity("slack", "U1"), (JOINED + timedelta(days=1)).date()) == []
+
+    def test_an_answer_makes_the_member_one_who_answered(self, ada: App) -> None:
+        post(ada, survey_path(ada), b"score=9")
+        react(answers(ada), ada, JOINED)
+        found = ada.store.owners([("IDENTITY#slack:U1", "IDENTITY")])
+        assert member(ada, next(iter(found.values()))).survey_answered_at == JOINED
+
+    def test_free_text_never_comes_back_as_markup(self, ada: App) -> None:
+        page = post(ada, survey_path(ada), urlencode({"comment": "<script>alert(1)</script>"}).encode())
+        assert "<script" not in page.html
+
+
+class TestLanguage:
+    @pytest.mark.parametrize(("locale", "lang"), [("ru-RU", "ru"), ("en", "en"), ("de", "en"), (None, "en")])
+    def test_a_page_speaks_the_member_s_language(self, app: App, locale: str | None, lang: str) -> None:
+        app.store.create_member(a_member(locale=locale))
+        for page in (get(app, unsubscribe_path(app)), get(app, survey_path(app)), post(app, unsubscribe_path(app))):
+            assert f'<html lang="{lang}"' in page.html
+
+    @pytest.mark.parametrize(
+        ("language", "lang"),
+        [
+            ("ru-RU,ru;q=0.9,en;q=0.8", "ru"),
+            ("ru,en;q=0.9", "ru"),
+            ("ru;q=0.9", "ru"),
+            ("de-DE,de;q=0.9,ru;q=0.8,en;q=0.7", "ru"),
+            ("RU", "ru"),
+            ("en-GB,ru;q=0.5", "en"),
+            ("ja", "en"),
+            ("*", "en"),
+            (",;,", "en"),
+            ("", "en"),
+        ],
+    )
+    def test_a_stranger_s_page_speaks_the_browser_s(self, app: App, language: str, lang: str) -> None:
+        assert f'<html lang="{lang}"' in post(app, "u/x", language=language).html
