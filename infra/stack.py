@@ -303,7 +303,7 @@ class Flywheel(cdk.Stack):
             self,
             "WebhookSecret",
             description='Webhook secrets, {"<platform>": ["<secret>", ...]}; several while one is being rotated',
-            # Generated, though nothing reads it: a value in the template would one day overwrite the operator's secrets.
+            # Generated, though nothing reads it: a value in the template could overwrite the operator's secrets.
             generate_secret_string=secrets.SecretStringGenerator(
                 secret_string_template="{}",  # noqa: S106 - what surrounds the secret
                 generate_string_key="unused",
