@@ -25,6 +25,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
         page = visit(_visit(event), app(), app().clock())
     except Unavailable as exc:
         logger.warning("link not answered", extra={"error": str(exc)})
+        metrics.add_metric("LinksUnanswered", MetricUnit.Count, 1)
         return {
             "statusCode": 503,
             "headers": {"retry-after": "30", "content-type": "text/plain"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aws_lambda_powertools import Logger, Metrics, single_metric
+from aws_lambda_powertools import Logger, single_metric
 from aws_lambda_powertools.metrics import MetricUnit
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
@@ -13,28 +13,34 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from shared.app import app
 from shared.errors import Unavailable
-from shared.model import PlannedMail
+from shared.model import PlannedMail, Send
 from shared.sending import send_planned
 
 logger = Logger()
-metrics = Metrics()
 processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
 
 RESERVE_MS = 15_000
 """A mail is not begun with less time than this left: its call to SES must end, one way or the other."""
 
 
-@metrics.log_metrics
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
-    """Send a batch of planned mails."""
+    """Send a batch of planned mails; those that could not be settled are reported, and so come again."""
     return process_partial_response(event=event, record_handler=_send, processor=processor, context=context)
 
 
 def _send(record: SQSRecord, lambda_context: LambdaContext) -> None:
-    if lambda_context.get_remaining_time_in_millis() < RESERVE_MS:
-        raise Unavailable("no time left in this invocation")
-    sent = send_planned(PlannedMail.model_validate_json(record.body), app(), app().clock())
+    try:
+        sent = _settle(record, lambda_context)
+    except Exception as exc:
+        logger.warning("mail comes again", extra={"message_id": record.message_id, "error": type(exc).__name__})
+        raise
     logger.info("send", extra={"send_id": sent.send_id, "status": sent.status, "reason": sent.reason})
     with single_metric(name="Mails", unit=MetricUnit.Count, value=1) as metric:
         metric.add_dimension("status", sent.status)
+
+
+def _settle(record: SQSRecord, context: LambdaContext) -> Send:
+    if context.get_remaining_time_in_millis() < RESERVE_MS:
+        raise Unavailable("no time left in this invocation")
+    return send_planned(PlannedMail.model_validate_json(record.body), app(), app().clock())

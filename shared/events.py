@@ -18,9 +18,9 @@ Sentiment = Literal["positive", "neutral", "negative"]
 
 
 class Frozen(BaseModel):
-    """A value: immutable, and strict about names it does not know."""
+    """A value: immutable, strict about names it does not know, and silent about values: an error may end in a log."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Profile(Frozen):
@@ -191,7 +191,9 @@ CommunityEvent = (
     | ReferralSignedUp
 )
 
-EVENT: TypeAdapter[CommunityEvent] = TypeAdapter(Annotated[CommunityEvent, Field(discriminator="type")])
+EVENT: TypeAdapter[CommunityEvent] = TypeAdapter(
+    Annotated[CommunityEvent, Field(discriminator="type")], config=ConfigDict(hide_input_in_errors=True)
+)
 """Reads any event from JSON by its `type`."""
 
 ACTIVITY = frozenset(
