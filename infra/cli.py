@@ -111,7 +111,8 @@ def playbook_check(
     """Say everything that is wrong with a playbook, with the place and what is allowed there."""
     playbook = _playbook(file)
     steps = ", ".join(f"{step.key} on day {step.day}" for step in playbook.onboarding.steps)
-    out.print(f"[green]{file.name} is good.[/] Languages: {', '.join(playbook.locales)}. Onboarding: {steps}.")
+    about = f" Languages: {', '.join(playbook.locales)}. Onboarding: {steps}."
+    out.print(Text.assemble((f"{file.name} is good.", "green"), about), soft_wrap=True)
 
 
 @playbook_app.command("schema")
