@@ -34,7 +34,7 @@ class TestZones:
     def test_what_only_looks_like_a_zone_is_none(self, name: str) -> None:
         assert not is_zone(name)
 
-    @settings(max_examples=200)
+    @settings(max_examples=100)
     @given(st.text(max_size=40))
     def test_any_text_is_a_zone_or_not(self, name: str) -> None:
         assert is_zone(name) in {True, False}
@@ -67,7 +67,7 @@ class TestAtLocal:
         moment = at_local(date(2011, 12, 30), time(10), SAMOA)
         assert moment.astimezone(SAMOA).isoformat() == "2011-12-31T10:00:00+14:00"
 
-    @settings(max_examples=300)
+    @settings(max_examples=150)
     @given(ZONES, MOMENTS, CLOCKS)
     def test_the_clock_shows_what_was_asked_or_jumped_over_it(
         self, zone: ZoneInfo, moment: datetime, clock: time
@@ -111,13 +111,13 @@ class TestNextLocal:
         between = at("2030-10-27T00:45Z")
         assert next_local(between, time(2, 30), BERLIN) == at("2030-10-28T01:30Z")
 
-    @settings(max_examples=300)
+    @settings(max_examples=150)
     @given(ZONES, MOMENTS, CLOCKS)
     def test_the_next_is_at_or_after_and_within_two_days(self, zone: ZoneInfo, after: datetime, clock: time) -> None:
         found = next_local(after, clock, zone)
         assert after <= found <= after + timedelta(days=2, hours=1)
 
-    @settings(max_examples=200)
+    @settings(max_examples=100)
     @given(ZONES, MOMENTS, CLOCKS)
     def test_looking_again_from_the_answer_gives_the_answer(self, zone: ZoneInfo, after: datetime, clock: time) -> None:
         found = next_local(after, clock, zone)
