@@ -141,7 +141,7 @@ class TestNoting:
         assert (ada(sent), line(sent)) == before
         assert sent.store.send(stranger.send_id) is None
 
-    @pytest.mark.parametrize("order", list(permutations(["send", "delivery", "bounce_permanent", "complaint"])))
+    @pytest.mark.parametrize("order", list(permutations(["send", "delivery", "bounce_permanent", "complaint"]))[::3])
     def test_any_order_and_repetition_ends_the_same(self, sent: App, order: tuple[str, ...]) -> None:
         tell(sent, *order, *order)
         assert line(sent).status is SendStatus.SENT

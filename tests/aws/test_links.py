@@ -153,7 +153,7 @@ class TestWrongLinks:
             post(ada, path, ONE_CLICK)
         assert set(wire.requests) <= READS
 
-    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         path=st.one_of(st.text(max_size=40), st.text(max_size=40).map("u/{}".format), st.text().map("s/{}".format)),
         form=st.binary(max_size=60),
