@@ -155,7 +155,9 @@ class Flywheel(cdk.Stack):
         from_us = {"StringEquals": {"ses:FromAddress": sorted(self.settings.senders)}}
         self._may("mailer", (*READ, *WRITE), table)
         self._may("mailer", read_secret, self.links_secret.secret_arn)
-        self._may("mailer", ("ses:SendEmail",), *self._identities(), self._configuration_set_arn(), only_if=from_us)
+        # Any identity of the account, but only from our senders: in the sandbox SES asks for the recipient's as well.
+        identities = self.format_arn(service="ses", resource="identity", resource_name="*")
+        self._may("mailer", ("ses:SendEmail",), identities, self._configuration_set_arn(), only_if=from_us)
         self._may("mailer", ("ses:GetAccount",), "*")  # this action knows no narrower resource
 
         self._may("mail_feedback", ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"), table)
@@ -165,11 +167,6 @@ class Flywheel(cdk.Stack):
     ) -> None:
         statement = iam.PolicyStatement(actions=list(actions), resources=list(resources), conditions=only_if)
         self.functions[function].add_to_role_policy(statement)
-
-    def _identities(self) -> list[str]:
-        """A sender's address may be verified by itself or through its domain."""
-        names = [*sorted(self.settings.senders), *self._sender_domains()]
-        return [self.format_arn(service="ses", resource="identity", resource_name=name) for name in names]
 
     def _sender_domains(self) -> list[str]:
         return sorted({sender.partition("@")[2] for sender in self.settings.senders})

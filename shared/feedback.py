@@ -8,7 +8,7 @@ from typing import Any, Literal
 from shared.app import App
 from shared.events import Frozen, Utc
 from shared.members import ALL_MARKETING, decide, suppress
-from shared.model import Consent, Member, SendId
+from shared.model import Consent, Member, SendId, address_hash
 
 Kind = Literal[
     "send",
@@ -39,12 +39,13 @@ _DETAIL_KEYS: dict[Kind, str] = {"rendering_failure": "failure", "delivery_delay
 
 
 class Feedback(Frozen):
-    """One SES event about one of our sends; `permanent` is a bounce that will bounce for ever."""
+    """One SES event about one of our sends; `permanent` is a bounce that will bounce for ever; `address` is a hash."""
 
     kind: Kind
     send_id: SendId
     message_id: str
     at: Utc
+    address: str
     permanent: bool = False
 
 
@@ -59,6 +60,7 @@ def read(event: Mapping[str, Any]) -> Feedback | None:
             send_id=SendId.parse(detail["mail"]["tags"]["send"][0]),
             message_id=detail["mail"]["messageId"],
             at=about.get("timestamp") or detail["mail"]["timestamp"],
+            address=address_hash(detail["mail"]["destination"][0]),
             permanent=about.get("bounceType") == "Permanent",
         )
     except (KeyError, IndexError, TypeError, AttributeError, ValueError):
@@ -72,7 +74,7 @@ def note(feedback: Feedback, app: App) -> bool:
     if feedback.kind == "send":
         app.store.note_sent(feedback.send_id, feedback.message_id, feedback.at)
     elif feedback.kind == "bounce" and feedback.permanent:
-        _change(feedback, lambda member: suppress(member, "bounce", feedback.at), app)
+        _change(feedback, lambda member: suppress(member, "bounce", feedback.at, feedback.address), app)
     elif feedback.kind == "complaint":
         refusal = Consent(given=False, at=feedback.at)
         _change(feedback, lambda member: decide(member, ALL_MARKETING, refusal), app)

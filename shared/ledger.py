@@ -8,14 +8,21 @@ from datetime import datetime, timedelta
 from typing import Literal
 from zlib import crc32
 
+from shared.localtime import next_local
 from shared.mail import usable_address
-from shared.members import ALL_MARKETING
+from shared.members import ALL_MARKETING, is_suppressed, zone_of
 from shared.model import Member, PlannedMail, Send, SendId, SendStatus
 from shared.playbook import Mail, Playbook
 from shared.programmes import PROGRAMMES
 
 LEASE = timedelta(minutes=3)
 """How long a worker may hold a claim: longer than the mailer's timeout, shorter than the queue's redelivery."""
+
+IN_DOUBT = "in_doubt"
+"""Why a send is parked that may have been sent."""
+
+SHORTLY = timedelta(hours=1)
+"""A mail that has to wait less than this goes as soon as it may; one that waits longer, at its own hour."""
 
 SEND_EVENT_WINDOW = timedelta(minutes=15)
 """How long SES's own Send event is waited for before a send in doubt is decided by its class."""
@@ -32,7 +39,10 @@ class WhyNot:
 def why_not_send(
     member: Member | None, sends: Iterable[Send], planned: PlannedMail, playbook: Playbook, now: datetime
 ) -> WhyNot | None:
-    """The first reason that a mail must not go out now, None when it may."""
+    """The first reason that a mail must not go out now, None when it may.
+
+    `sends` is the member's ledger, with the ledgers of members that proved to be the same person.
+    """
     if member is None:
         return WhyNot("unknown_member")
     mail = playbook.mails.get(planned.mail)
@@ -41,7 +51,29 @@ def why_not_send(
     reason = _about_the_member(member, mail) or _about_consent(member, mail)
     if reason is not None:
         return WhyNot(reason)
-    return _about_time(sends, planned, playbook, now)
+    sends = [send for send in sends if send.send_id != planned.send_id]
+    if any(_step(send.send_id) == _step(planned.send_id) and _may_be_out(send, now) for send in sends):
+        return WhyNot("sent_before_merge")
+    return _about_time(member, sends, planned, playbook, now)
+
+
+def _step(send_id: str) -> tuple[str, str, str]:
+    """What a send is of, whoever it is to."""
+    parts = SendId.parse(send_id)
+    return parts.programme, parts.step, parts.occurrence
+
+
+def _held(send: Send, now: datetime) -> bool:
+    return send.status is SendStatus.CLAIMED and send.lease_until is not None and send.lease_until > now
+
+
+def _may_be_out(send: Send, now: datetime) -> bool:
+    """Whether a mail was sent, or may have been for all that is known."""
+    return (
+        send.status in {SendStatus.SENT, SendStatus.UNKNOWN}
+        or (send.status is SendStatus.PARKED and send.reason == IN_DOUBT)
+        or _held(send, now)
+    )
 
 
 def _about_the_member(member: Member, mail: Mail) -> str | None:
@@ -55,7 +87,7 @@ def _about_the_member(member: Member, mail: Mail) -> str | None:
         return "no_address"
     if usable_address(member.email) is None:
         return "bad_address"
-    return "suppressed" if member.suppressed_at is not None else None
+    return "suppressed" if is_suppressed(member) else None
 
 
 def _about_consent(member: Member, mail: Mail) -> str | None:
@@ -65,19 +97,21 @@ def _about_consent(member: Member, mail: Mail) -> str | None:
     return "unsubscribed" if any(decision is not None and not decision.given for decision in decisions) else None
 
 
-def _about_time(sends: Iterable[Send], planned: PlannedMail, playbook: Playbook, now: datetime) -> WhyNot | None:
-    send_id = SendId.parse(planned.send_id)
-    programme = PROGRAMMES[send_id.programme]
+def _about_time(
+    member: Member, sends: Iterable[Send], planned: PlannedMail, playbook: Playbook, now: datetime
+) -> WhyNot | None:
+    programme = PROGRAMMES[SendId.parse(planned.send_id).programme]
     if now - planned.planned_at > programme.stale_after(playbook):
         return WhyNot("stale")
-    sent = [
-        send.at
-        for send in sends
-        if send.status is SendStatus.SENT and SendId.parse(send.send_id).programme == send_id.programme
-    ]
-    if not sent or (free_at := max(sent) + programme.min_gap(playbook)) <= now:
+    near = [send for send in sends if _step(send.send_id)[0] == _step(planned.send_id)[0] and _may_be_out(send, now)]
+    if any(_held(send, now) for send in near):
+        return WhyNot("min_gap", until=retry_at(planned, now))  # another mailer is at it this very moment
+    free_at = max((send.at + programme.min_gap(playbook) for send in near), default=now)
+    if free_at <= now:
         return None
-    return WhyNot("min_gap", until=free_at)
+    zone = zone_of(member, playbook)
+    at_its_hour = next_local(free_at, planned.planned_at.astimezone(zone).time(), zone)
+    return WhyNot("min_gap", until=free_at if free_at - now < SHORTLY else at_its_hour)
 
 
 def retry_at(planned: PlannedMail, now: datetime) -> datetime:
@@ -86,19 +120,28 @@ def retry_at(planned: PlannedMail, now: datetime) -> datetime:
     return now + wait * (1 + crc32(planned.send_id.encode()) % 1000 / 4000)
 
 
-Doubt = Literal["settled", "held", "again", "park"]
+Verdict = Literal["settled", "held", "again", "park"]
 
 
-def after_the_window(send: Send | None, mail_class: Literal["marketing", "service"], now: datetime) -> Doubt:
-    """What to do with a deferred or doubtful send whose time has come.
+def held_until(send: Send) -> datetime | None:
+    """Until when a send is left alone: a worker holds it, SES may still tell of it, or it is deferred."""
+    if send.status is SendStatus.CLAIMED:
+        return send.lease_until
+    if send.status is SendStatus.UNKNOWN:
+        return send.at + SEND_EVENT_WINDOW
+    return send.until if send.status is SendStatus.DEFERRED else None
 
-    "settled": nothing. "held": a worker still holds it, look when its lease is over. "again": put it in the queue.
-    "park": it may have been sent and its class is at most once, so it stays unsent for a person to see.
+
+def after_the_window(send: Send | None, mail_class: Literal["marketing", "service"], now: datetime) -> Verdict:
+    """What to do with a deferred or doubtful send when the agenda brings it up.
+
+    "settled": nothing. "held": look again at `held_until`. "again": put it in the queue. "park": it may have been sent
+    and its class is at most once, so it stays unsent for a person to see.
     """
     if send is None or send.status in {SendStatus.SENT, SendStatus.SKIPPED, SendStatus.PARKED}:
         return "settled"
+    if (until := held_until(send)) is not None and until > now:
+        return "held"
     if send.status is SendStatus.DEFERRED:
         return "again"
-    if send.status is SendStatus.CLAIMED and send.lease_until is not None and send.lease_until > now:
-        return "held"
     return "park" if mail_class == "marketing" else "again"

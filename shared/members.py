@@ -8,17 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
-from shared.events import ACTIVITY, CommunityEvent, MemberJoined, MemberLeft, MemberUpdated, Profile
+from shared.events import ACTIVITY, CommunityEvent, MemberJoined, MemberLeft, MemberUpdated
 from shared.localtime import is_zone
-from shared.model import Consent, Identity, Member, MemberStatus, member_id_of
-from shared.playbook import Condition
+from shared.model import Consent, Identity, Member, MemberStatus, address_hash, member_id_of
+from shared.playbook import Condition, Playbook
 
 REMEMBERED = timedelta(days=31)
 """How long after joining each active day is remembered one by one."""
 
 ALL_MARKETING = "all"
 """The consent category that stands for every kind of marketing mail."""
+
+ROLE = "role@"
+"""What leads the name of a platform in `told_at`, where it told a role."""
+
+_STRENGTH = {"member": 0, "staff": 1, "bot": 2}
 
 _CAUTION: dict[MemberStatus, int] = {"active": 0, "left": 1, "removed": 2, "banned": 3}
 """Of two statuses of the same moment, the one that sends less wins."""
@@ -45,7 +51,7 @@ def fold(member: Member, event: CommunityEvent) -> Member:
     if isinstance(event, MemberLeft):
         changes |= _status(member, event.reason, at)
     if isinstance(event, MemberJoined | MemberUpdated):
-        changes |= _told(member, _says(event.profile), dict.fromkeys(_says(event.profile), at))
+        changes |= _told(member, _says(event), dict.fromkeys(_says(event), at))
     if event.type in ACTIVITY:
         changes |= _activity(member, event)
     return _forgetful(member.model_copy(update=changes))
@@ -57,15 +63,16 @@ def absorb(survivor: Member, merged: Member) -> Member:
     changes: dict[str, object] = {name: _earliest(getattr(survivor, name), getattr(merged, name)) for name in firsts}
     seen = [moment for moment in (survivor.last_active_at, merged.last_active_at) if moment]
     changes["last_active_at"] = max(seen, default=None)
-    changes |= _told(survivor, {name: getattr(merged, name) for name in merged.told_at}, merged.told_at)
+    changes |= _told(survivor, {name: _known(merged, name) for name in merged.told_at}, merged.told_at)
+    changes["absorbed"] = survivor.absorbed | merged.absorbed | {merged.id}
     if merged.status_at is not None:
         changes |= _status(survivor, merged.status, merged.status_at)
     changes["identities"] = survivor.identities | merged.identities
     changes["active_days"] = survivor.active_days | merged.active_days
     for category, decision in merged.consent.items():
         survivor = decide(survivor, category, decision)
-    if merged.suppressed_at is not None and merged.suppressed_by is not None:
-        survivor = suppress(survivor, merged.suppressed_by, merged.suppressed_at)
+    if merged.suppressed_at and merged.suppressed_by and merged.suppressed_address:
+        survivor = suppress(survivor, merged.suppressed_by, merged.suppressed_at, merged.suppressed_address)
     return _forgetful(survivor.model_copy(update=changes))
 
 
@@ -77,11 +84,21 @@ def decide(member: Member, category: str, decision: Consent) -> Member:
     return member.model_copy(update={"consent": {**member.consent, category: decision}})
 
 
-def suppress(member: Member, reason: str, at: datetime) -> Member:
-    """The member after their address proved undeliverable; the first proof stays."""
-    if member.suppressed_at is not None and member.suppressed_at <= at:
+def suppress(member: Member, reason: str, at: datetime, address: str) -> Member:
+    """The member after an address, given as its hash, proved undeliverable; the newest proof stands."""
+    if member.suppressed_at is not None and (member.suppressed_at, member.suppressed_address or "") >= (at, address):
         return member
-    return member.model_copy(update={"suppressed_at": at, "suppressed_by": reason})
+    return member.model_copy(update={"suppressed_at": at, "suppressed_by": reason, "suppressed_address": address})
+
+
+def is_suppressed(member: Member) -> bool:
+    """Whether the address that the member has now is the one that proved undeliverable."""
+    return member.email is not None and member.suppressed_address == address_hash(member.email)
+
+
+def zone_of(member: Member | None, playbook: Playbook) -> ZoneInfo:
+    """The member's own time zone, else the community's."""
+    return ZoneInfo((member.timezone if member else None) or playbook.community.timezone)
 
 
 def meets(member: Member, condition: Condition) -> bool:
@@ -107,13 +124,24 @@ def _told(member: Member, said: Mapping[str, str], at: Mapping[str, datetime]) -
     new = {
         name: value
         for name, value in said.items()
-        if name not in member.told_at or (at[name], value) > (member.told_at[name], getattr(member, name))
+        if name not in member.told_at or (at[name], value) > (member.told_at[name], _known(member, name))
     }
-    return {**new, "told_at": {**member.told_at, **{name: at[name] for name in new}}}
+    told = {"told_at": {**member.told_at, **{name: at[name] for name in new}}}
+    # A platform that calls somebody a member takes nothing back from another that calls them staff.
+    roles = {**member.roles, **{name.removeprefix(ROLE): new.pop(name) for name in list(new) if name.startswith(ROLE)}}
+    role = max(roles.values(), key=_STRENGTH.__getitem__, default="member")
+    return {**new, **told, "roles": roles, "role": role}
 
 
-def _says(profile: Profile) -> dict[str, str]:
-    said = {"name": profile.name, "locale": profile.locale, "role": profile.role}
+def _known(member: Member, name: str) -> str:
+    """What is known under a name of `told_at`."""
+    known: str = member.roles[name.removeprefix(ROLE)] if name.startswith(ROLE) else getattr(member, name)
+    return known
+
+
+def _says(event: MemberJoined | MemberUpdated) -> dict[str, str]:
+    profile = event.profile
+    said = {"name": profile.name, "locale": profile.locale, f"{ROLE}{event.platform}": profile.role}
     if profile.email_verified:
         said["email"] = profile.email
     if profile.timezone and is_zone(profile.timezone):

@@ -24,6 +24,11 @@ class Identity(NamedTuple):
         return f"{self.platform}:{self.external_id}"
 
 
+def address_hash(email: str) -> str:
+    """What stands for an address where the address itself must not: the same however it is written."""
+    return sha256(email.strip().lower().encode()).hexdigest()
+
+
 def member_id_of(identity: Identity) -> str:
     """The member id that a first identity gives: the same on every retry, letters and digits only."""
     return "m" + sha256(str(identity).encode()).hexdigest()[:20]
@@ -39,9 +44,11 @@ class Consent(Frozen):
 class Member(Frozen):
     """A person, over all platforms. Every field only ever moves forward in time.
 
-    `ordinal` is the dense number that day bitmaps use; `told_at` says when each of name, email, locale, timezone and
-    role was told; `last_active_at` is right to its UTC day; `active_days` are the UTC days (ISO) of the first month on
-    which the member was seen doing something; `version` guards concurrent changes.
+    `ordinal` is the dense number that day bitmaps use; `told_at` says when each of name, email, locale and timezone
+    was told, and each platform's role (`role@slack`); `role` is the strongest of `roles`, platform -> role;
+    `last_active_at` is right to its UTC day; `active_days` are the UTC days (ISO) of the first month on which the
+    member was seen doing something; `suppressed_address` is the hash of the address that bounced; `absorbed` are the
+    ids of members that proved to be this one; `version` guards concurrent changes.
     """
 
     id: str
@@ -54,6 +61,7 @@ class Member(Frozen):
     locale: str | None = None
     timezone: str | None = None
     role: Role = "member"
+    roles: dict[str, Role] = {}
     told_at: dict[str, Utc] = {}
     status: MemberStatus = "active"
     status_at: Utc | None = None
@@ -66,6 +74,8 @@ class Member(Frozen):
     consent: dict[str, Consent] = {}
     suppressed_at: Utc | None = None
     suppressed_by: str | None = None
+    suppressed_address: str | None = None
+    absorbed: frozenset[str] = frozenset()
     merged_into: str | None = None
 
 

@@ -46,14 +46,22 @@ def _gather(events: Iterable[CommunityEvent], app: App) -> Known:
     lookups = {key for event in events for key in _keys_of(event)}
     owners = app.store.owners(lookups)
     members = app.store.members(owners.values())
-    merged_into = {member.merged_into for member in members.values() if member.merged_into}
-    if further := merged_into - members.keys():
+    while further := {found.merged_into for found in members.values() if found.merged_into} - members.keys():
         members |= app.store.members(further)
-    return {key: _survivor(members[owner], members) for key, owner in owners.items() if owner in members}
+    behind = {key: _survivor(members[owner], members) for key, owner in owners.items() if owner in members}
+    return {key: member for key, member in behind.items() if _identifies(key, member)}
 
 
 def _survivor(member: Member, members: Mapping[str, Member]) -> Member:
-    return members.get(member.merged_into, member) if member.merged_into else member
+    while member.merged_into is not None:
+        member = members[member.merged_into]
+    return member
+
+
+def _identifies(key: keys.Key, member: Member) -> bool:
+    """An identity is somebody's for ever, an address only while they have it: it may be given to somebody else."""
+    is_address = key[0].startswith(keys.ADDRESS)
+    return not is_address or (member.email is not None and keys.address(member.email) == key)
 
 
 def _number_the_new(people: Mapping[keys.Key, list[CommunityEvent]], known: Known, app: App) -> dict[keys.Key, Member]:
@@ -75,8 +83,10 @@ def _react_for(events: Sequence[CommunityEvent], new: Member | None, known: Know
         decisions += _reactions(event, before, member, app)
         before = member
     saved = _save(member, found, events, app)
+    if saved.id != member.id:
+        raise Unavailable("this member proved to be another one at this very moment; take the event again")
     for key in dict.fromkeys(key for event in events for key in _keys_of(event)):
-        saved = _own(key, saved, known, decisions, events[-1], app)
+        saved = _own(key, saved, known, app, now)
     apply(decisions, app, now)
 
 
@@ -94,28 +104,38 @@ def _save(member: Member, found: Member | None, events: Sequence[CommunityEvent]
     return changed
 
 
-def _own(
-    key: keys.Key, member: Member, known: Known, decisions: list[list[Action]], event: CommunityEvent, app: App
-) -> Member:
+def _own(key: keys.Key, member: Member, known: Known, app: App, now: datetime) -> Member:
     """Make an identity or address this member's; when it is another's, the two are one person and are merged."""
     standing = known.get(key)
     owner = standing.id if standing is not None else app.store.own(key, member.id)
-    if owner != member.id and (other := app.store.member(owner)) is not None and other.merged_into != member.id:
-        survivor = _merge(member, other, app)
-        decisions += _reactions(event, member if survivor.id == member.id else other, survivor, app)
-        member = survivor
+    if owner != member.id:
+        other = app.store.survivor(owner)
+        if other is not None and other.id != member.id:
+            member = _merge(member, other, app, now) if _identifies(key, other) else _take(key, owner, member, app)
     known[key] = member
     return member
 
 
-def _merge(one: Member, other: Member, app: App) -> Member:
-    """Two members are one person: who joined first goes on, the other only points there."""
+def _take(key: keys.Key, owner: str, member: Member, app: App) -> Member:
+    if not app.store.take_over(key, owner, member.id):
+        raise Unavailable("an address changed hands at this very moment; take the event again")
+    return member
+
+
+def _merge(one: Member, other: Member, app: App, now: datetime) -> Member:
+    """Two members are one person: who joined first goes on, the other only points there.
+
+    Every step may be done again. What somebody else folds into the merged one up to its mark is absorbed after it.
+    """
     latest = datetime.max.replace(tzinfo=UTC)
     survivor, merged = sorted(
         (one, other), key=lambda member: (member.joined_at or latest, member.created_at, member.id)
     )
     absorbed = app.store.change_member(survivor.id, lambda current: absorb(current, merged))
-    app.store.change_member(merged.id, lambda current: current.model_copy(update={"merged_into": survivor.id}))
+    apply([programme.on_merge(survivor, now) for programme in PROGRAMMES.values()], app, now)
+    marked = app.store.merge_into(merged.id, survivor.id)
+    if marked is not None:
+        absorbed = app.store.change_member(survivor.id, lambda current: absorb(current, marked))
     for identity in merged.identities:
         app.store.reown(keys.identity(Identity(*identity.split(":", 1))), survivor.id)
     if merged.email is not None:

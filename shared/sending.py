@@ -14,7 +14,7 @@ from datetime import datetime
 
 from shared.app import App
 from shared.errors import Unavailable
-from shared.ledger import LEASE, SEND_EVENT_WINDOW, after_the_window, retry_at, why_not_send
+from shared.ledger import IN_DOUBT, LEASE, SEND_EVENT_WINDOW, after_the_window, held_until, retry_at, why_not_send
 from shared.mail import Composed, Links, compose
 from shared.model import Did, Due, Identity, Member, PlannedMail, Send, SendId, SendStatus
 from shared.store.keys import AGENDA_SHARDS
@@ -45,6 +45,8 @@ def send_planned(planned: PlannedMail, app: App, now: datetime) -> Send:
         return _already(taken, planned, app, now)
     with _released_unless_settled(Claim(claimed), app, now) as claim:
         member, sends = app.store.ledger(claimed.member_id)
+        for absorbed in sorted(member.absorbed) if member else ():
+            sends += app.store.ledger(absorbed)[1]
         why_not = why_not_send(member, sends, planned, app.playbook, now)
         if why_not is not None and why_not.until is not None:
             return _defer(claim, planned, app, now, why_not.until, why_not.reason)
@@ -81,12 +83,12 @@ def follow_up(due: Due, app: App, now: datetime) -> str:
     mail = app.playbook.mails.get(planned.mail)
     verdict = after_the_window(send, mail.class_ if mail else "marketing", now)
     if send is not None and verdict == "held":
-        app.store.advance(due, due.model_copy(update={"due_at": send.lease_until or now + LEASE}))
+        app.store.advance(due, due.model_copy(update={"due_at": held_until(send)}))
         return verdict
     if send is not None and verdict == "park":
-        app.store.settle(send, SendStatus.PARKED, now, reason="in_doubt")
+        app.store.settle(send, SendStatus.PARKED, now, reason=IN_DOUBT)
     if send is not None and verdict == "again":
-        app.store.settle(send, SendStatus.DEFERRED, now, reason=send.reason or "in_doubt")
+        app.store.settle(send, SendStatus.DEFERRED, now, reason=send.reason or IN_DOUBT)
         if app.queue.put([planned]):
             raise Unavailable("the mail queue refused a mail")
     app.store.done(due)

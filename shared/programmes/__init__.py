@@ -21,6 +21,7 @@ class Programme:
     """
 
     on_event: Callable[[CommunityEvent, Member | None, Member, Playbook], list[Action]]
+    on_merge: Callable[[Member, datetime], list[Action]]
     on_due: Callable[[Due, Member | None, Playbook, datetime], list[Action]]
     plan: Callable[[Playbook], str]
     rearrange: Callable[[Due, Member | None, Playbook], list[Action]]
@@ -31,6 +32,7 @@ class Programme:
 PROGRAMMES: dict[str, Programme] = {
     onboarding.NAME: Programme(
         on_event=onboarding.on_event,
+        on_merge=onboarding.on_merge,
         on_due=onboarding.on_due,
         plan=onboarding.plan,
         rearrange=onboarding.rearrange,

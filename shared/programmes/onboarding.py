@@ -13,14 +13,17 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, TypeAdapter
 
 from shared.actions import Action, Advance, Arm, Done, SendMail, Skip, Wake
-from shared.events import CommunityEvent, Frozen, MemberJoined, Utc
+from shared.events import CommunityEvent, Frozen, MemberJoined, MemberUpdated, Utc
 from shared.localtime import at_local, local_day, next_local
-from shared.members import meets
+from shared.members import meets, zone_of
 from shared.model import Due, Member, SendId
 from shared.playbook import Playbook, Step
 
 NAME = "onboarding"
 KEY = "steps"
+
+PUNCTUAL = timedelta(minutes=5)
+"""A tick no later than this is on time: the next day's mail at the same hour keeps a gap of 24 hours to it."""
 
 
 class Enrolment(Frozen):
@@ -41,9 +44,16 @@ def on_event(event: CommunityEvent, before: Member | None, member: Member, playb
     if isinstance(event, MemberJoined) and joined_at is not None and _enrols(member, joined_at, playbook):
         state = Enrolment(joined_at=joined_at).model_dump(mode="json")
         actions.append(Arm(programme=NAME, member_id=member.id, key=KEY, due_at=joined_at, state=state))
-    if before is not None and (before.email, before.timezone) != (member.email, member.timezone):
-        actions.append(Wake(programme=NAME, member_id=member.id, key=KEY, at=event.received_at))
+    if isinstance(event, MemberUpdated) or (isinstance(event, MemberJoined) and before is not None):
+        # Asked of the event, not of the difference to before: a retry finds the difference folded in already.
+        told = (member.told_at.get("email"), member.told_at.get("timezone"))
+        actions += on_merge(member, event.received_at) if event.occurred_at in told else []
     return actions
+
+
+def on_merge(member: Member, now: datetime) -> list[Action]:
+    """Look again at a member of whom more is known now: an address, a zone."""
+    return [Wake(programme=NAME, member_id=member.id, key=KEY, at=now)]
 
 
 def on_due(due: Due, member: Member | None, playbook: Playbook, now: datetime) -> list[Action]:
@@ -52,10 +62,10 @@ def on_due(due: Due, member: Member | None, playbook: Playbook, now: datetime) -
     enrolment = _STATE.validate_python(due.state)
     zone = zone_of(member, playbook)
     actions: list[Action] = []
-    if member is None:
-        return _end(due, enrolment, "unknown_member", playbook, zone)
-    if (stopped := _stop(member)) is not None:
-        return _end(due, enrolment, stopped, playbook, zone)
+    if member is None or member.merged_into is not None:
+        gone = "merged" if member else "unknown_member"
+        missed = ((step, step_due_at(step, enrolment, playbook, zone)) for step in _open_steps(playbook, enrolment))
+        return [*(_skip(due, step, at, gone) for step, at in missed if at <= now), Done(due=due)]
     for step in _open_steps(playbook, enrolment):
         at = step_due_at(step, enrolment, playbook, zone)
         if at > now:
@@ -70,7 +80,9 @@ def on_due(due: Due, member: Member | None, playbook: Playbook, now: datetime) -
         if (not_before := _not_before(enrolment, step, playbook, zone)) > now:
             return [*actions, _look_again(due, enrolment, not_before)]
         actions.append(_send(due, step, member, at))
-        enrolment = _settle(enrolment, step).model_copy(update={"last_sent_at": now})
+        planned = max(at, not_before)
+        sent_at = planned if now - planned < PUNCTUAL else now
+        enrolment = _settle(enrolment, step).model_copy(update={"last_sent_at": sent_at})
     return [*actions, _close_or_stay_open(due, enrolment, playbook, now)]
 
 
@@ -104,22 +116,8 @@ def step_due_at(step: Step, enrolment: Enrolment, playbook: Playbook, zone: Zone
     return at_local(day, step.send_at or playbook.onboarding.send_at, zone)
 
 
-def zone_of(member: Member | None, playbook: Playbook) -> ZoneInfo:
-    """The member's own time zone, else the community's."""
-    return ZoneInfo((member.timezone if member else None) or playbook.community.timezone)
-
-
 def _enrols(member: Member, joined_at: datetime, playbook: Playbook) -> bool:
     return joined_at >= playbook.onboarding.start and member.status == "active" and member.merged_into is None
-
-
-def _stop(member: Member) -> str | None:
-    """Why nothing more of this programme goes to a member, if so."""
-    if member.merged_into is not None:
-        return "merged"
-    if member.role != "member":
-        return member.role
-    return None if member.status == "active" else member.status
 
 
 def _open_steps(playbook: Playbook, enrolment: Enrolment) -> Sequence[Step]:
@@ -127,6 +125,10 @@ def _open_steps(playbook: Playbook, enrolment: Enrolment) -> Sequence[Step]:
 
 
 def _reason_to_skip(step: Step, member: Member, late: timedelta, playbook: Playbook) -> str | None:
+    if member.status != "active":
+        return member.status
+    if member.role != "member":
+        return member.role
     for condition in step.unless:
         if meets(member, condition):
             return f"unless_{condition}"
@@ -159,13 +161,6 @@ def _skip(due: Due, step: Step, at: datetime, reason: str) -> Skip:
 
 def _send_id(due: Due, step: Step) -> SendId:
     return SendId(programme=NAME, step=step.key, member_id=due.member_id)
-
-
-def _end(due: Due, enrolment: Enrolment, reason: str, playbook: Playbook, zone: ZoneInfo) -> list[Action]:
-    """Stop for good: what was still to come is recorded as skipped, with the reason."""
-    rest = _open_steps(playbook, enrolment)
-    skips = (_skip(due, step, step_due_at(step, enrolment, playbook, zone), reason) for step in rest)
-    return [*skips, Done(due=due)]
 
 
 def _look_again(due: Due, enrolment: Enrolment, at: datetime) -> Advance:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from hashlib import sha256
 from zlib import crc32
 
-from shared.model import Identity, SendId, stamp
+from shared.model import Identity, SendId, address_hash, stamp
 
 LOG_SHARDS = 8
 AGENDA_SHARDS = 4
@@ -17,6 +16,9 @@ PROFILE = "PROFILE"
 LAST_SEND = "SEND#\x7f"
 FIRST_DUE_AT = "0"
 """Sorts before every moment: an item with it comes back with every look at its shard of the agenda."""
+
+ADDRESS = "EMAIL#"
+"""What leads the partition of an address."""
 
 ORDINALS: Key = ("ORDINALS", "NEXT")
 LOCAL_CLOCK: Key = ("LOCAL", "CLOCK")
@@ -49,7 +51,7 @@ def identity(identity: Identity) -> Key:
 
 def address(email: str) -> Key:
     """Whose this verified address is; the address itself is not in the key."""
-    return f"EMAIL#{sha256(email.strip().lower().encode()).hexdigest()}", "IDENTITY"
+    return f"{ADDRESS}{address_hash(email)}", "IDENTITY"
 
 
 def send(send_id: SendId) -> Key:

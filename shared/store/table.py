@@ -25,6 +25,9 @@ KEPT = timedelta(days=400)
 
 BATCH = 100
 
+SETS = {"identities", "active_days", "absorbed"}
+"""Fields of a member that are sets, kept in order so that the same member is the same item."""
+
 MERGES = 5
 """How often one person may have been merged on; a bound, so that a circle cannot hold anybody up."""
 
@@ -45,11 +48,12 @@ class Store:
     def _log_one(self, event: CommunityEvent) -> bool:
         pk, sk = keys.log(event.occurred_at.date(), Identity(event.platform, event.actor), event.id)
         text = event.model_dump_json(exclude_none=True)
-        item = attributes({"pk": pk, "sk": sk, "event": text, "expires_at": _expiry(event.occurred_at)})
+        kept_from = max(event.occurred_at, event.received_at)
+        item = attributes({"pk": pk, "sk": sk, "event": text, "expires_at": _expiry(kept_from)})
         absent = "attribute_not_exists(pk)"
         if event.timed:
             return self._write("put_item", Item=item, ConditionExpression=absent)
-        guard = attributes({"pk": keys.seen(event.id)[0], "sk": "SEEN", "expires_at": _expiry(event.occurred_at)})
+        guard = attributes({"pk": keys.seen(event.id)[0], "sk": "SEEN", "expires_at": _expiry(kept_from)})
         # An event without a time of its own lands in the day it was received, and a retry after midnight would land
         # in the next: its guard and its log item are written together or not at all.
         with available():
@@ -130,14 +134,36 @@ class Store:
         """Give an identity or address to the member that another was merged into."""
         self._write("put_item", Item=attributes({"pk": lookup[0], "sk": lookup[1], "member_id": member_id}))
 
+    def take_over(self, lookup: keys.Key, owner_id: str, member_id: str) -> bool:
+        """Give an address that its owner no longer has to who has it now, if it is still that owner's."""
+        return self._write(
+            "put_item",
+            Item=attributes({"pk": lookup[0], "sk": lookup[1], "member_id": member_id}),
+            ConditionExpression="member_id = :owner",
+            ExpressionAttributeValues=attributes({":owner": owner_id}),
+        )
+
     def change_member(
         self, member_id: str, fold: Callable[[Member], Member], known: Member | None = None
     ) -> Member | None:
         """Fold something into a member, however many others do so at once; the member after it, None if unknown.
 
+        When they are merged meanwhile, it is folded into who they were merged into, and that member is returned.
         `known` saves the read. Nothing is written when the fold changes nothing.
         """
-        old = known if known is not None else self.member(member_id)
+        changed = self._change_one(known if known is not None else self.member(member_id), fold)
+        for _ in range(MERGES):
+            if changed is None or changed.merged_into is None:
+                break
+            changed = self._change_one(self.member(changed.merged_into), fold)
+        return changed
+
+    def merge_into(self, merged_id: str, survivor_id: str) -> Member | None:
+        """Let a member only point to who they proved to be; the member at that moment, with all that was folded in."""
+        mark = {"merged_into": survivor_id}
+        return self._change_one(self.member(merged_id), lambda current: current.model_copy(update=mark))
+
+    def _change_one(self, old: Member | None, fold: Callable[[Member], Member]) -> Member | None:
         while old is not None:
             new = fold(old)
             if new == old:
@@ -431,7 +457,7 @@ def due_of(item: dict[str, Any]) -> Due:
 
 def _plain(member: Member) -> dict[str, Any]:
     plain = member.model_dump(mode="json", exclude_none=True)
-    return {name: sorted(value) if name in {"identities", "active_days"} else value for name, value in plain.items()}
+    return {name: sorted(value) if name in SETS else value for name, value in plain.items()}
 
 
 def _due_item(due: Due) -> dict[str, Any]:

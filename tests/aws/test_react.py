@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from itertools import permutations
 
 import pytest
 
 from shared.app import App
 from shared.events import CommunityEvent, Profile
-from shared.model import Identity, Member, member_id_of
+from shared.members import fold
+from shared.model import Identity, Member, PlannedMail, Send, SendId, member_id_of
 from shared.react import react
+from shared.sending import send_planned
 from shared.store import keys
+from tests.aws.conftest import Wire
 from tests.builders import JOINED, at, joined, left, posted, updated
 
 ADA = member_id_of(Identity("slack", "U1"))
@@ -112,6 +116,77 @@ class TestOnePersonOnTwoPlatforms:
     def test_an_address_in_other_letters_is_the_same(self, app: App) -> None:
         react([joined(), self.forum(PROFILE.model_copy(update={"email": "Ada@Example.COM"}))], app, JOINED)
         assert app.store.member(ADA_ON_FORUM) is None
+
+
+class TestAddresses:
+    NEW = Profile(name="Ada", email="ada@new.example.com", email_verified=True)
+
+    def test_an_address_given_to_somebody_else_is_theirs(self, app: App) -> None:
+        react([joined()], app, JOINED)
+        react([updated(self.NEW, id="slack:Ev3", at=at("2030-01-02T12:00Z"))], app, JOINED)
+        bo = Profile(name="Bo", email="ada@example.com", email_verified=True)
+        react([joined(id="slack:Ev4", actor="U2", profile=bo, at=at("2030-01-03T12:00Z"))], app, JOINED)
+        second = member(app, member_id_of(Identity("slack", "U2")))
+        assert (member(app).name, second.name) == ("Ada", "Bo")
+        assert member(app).merged_into is None
+        assert second.merged_into is None
+        address = keys.address("ada@example.com")
+        assert app.store.owners([address]) == {address: second.id}
+
+    def test_an_old_identity_leads_through_every_merge_to_who_remains(self, app: App) -> None:
+        people = [("slack", "U1"), ("discourse", "7"), ("shop", "9")]
+        for platform, actor in people:
+            react([joined(id=f"{platform}:1", platform=platform, actor=actor, profile=Profile())], app, JOINED)
+        first, second, third = (member_id_of(Identity(*person)) for person in people)
+        for merged, survivor in ((first, second), (second, third)):
+            app.store.merge_into(merged, survivor)
+        react([posted(id="slack:Ev8", at=at("2030-01-08T00:00Z"))], app, JOINED)
+        assert member(app, third).last_active_at == at("2030-01-08T00:00Z")
+        assert member(app, second).last_active_at is None
+
+
+class TestMerges:
+    def test_a_merged_member_s_mails_are_not_sent_again(self, app: App, wire: Wire) -> None:
+        forum = {"platform": "discourse", "actor": "7"}
+        unconfirmed = PROFILE.model_copy(update={"email_verified": False})
+        react([joined(id="discourse:1", profile=unconfirmed, **forum)], app, JOINED)
+        react([joined(at=JOINED + timedelta(hours=1))], app, JOINED)
+        welcome(app, ADA, JOINED + timedelta(hours=1))
+        react([updated(PROFILE, id="discourse:2", at=JOINED + timedelta(hours=2), **forum)], app, JOINED)
+        assert member(app, ADA).merged_into == ADA_ON_FORUM
+        assert welcome(app, ADA_ON_FORUM, JOINED + timedelta(hours=2)).reason == "sent_before_merge"
+        assert wire.requests["SendEmail"] == 1
+
+    def test_a_ban_that_lands_on_a_member_being_merged_reaches_who_remains(
+        self, app: App, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        TestOnePersonOnTwoPlatforms().test_an_unverified_address_joins_nobody(app)
+        merge_into = app.store.merge_into
+
+        def ban_first(merged: str, survivor: str) -> Member | None:
+            app.store.change_member(merged, lambda current: fold(current, BAN))
+            return merge_into(merged, survivor)
+
+        monkeypatch.setattr(app.store, "merge_into", ban_first)
+        confirmed = updated(PROFILE, id="discourse:3", platform="discourse", actor="7", at=at("2030-01-06T12:00Z"))
+        react([confirmed], app, JOINED)
+        assert member(app, ADA_ON_FORUM).merged_into == ADA
+        assert member(app).status == "banned"
+
+    def test_what_is_folded_into_a_merged_member_reaches_who_remains(self, app: App) -> None:
+        TestOnePersonOnTwoPlatforms().test_an_unverified_address_joins_nobody(app)
+        before = member(app, ADA_ON_FORUM)
+        app.store.merge_into(ADA_ON_FORUM, ADA)
+        app.store.change_member(ADA_ON_FORUM, lambda current: fold(current, BAN), known=before)
+        assert member(app).status == "banned"
+
+
+BAN = left(id="x:1", reason="banned", at=at("2030-02-01T00:00Z"))
+
+
+def welcome(app: App, member_id: str, now: datetime) -> Send:
+    send_id = SendId("onboarding", "welcome", member_id)
+    return send_planned(PlannedMail(send_id=str(send_id), mail="welcome", planned_at=JOINED), app, now)
 
 
 class TestFailures:

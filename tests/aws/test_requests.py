@@ -17,7 +17,7 @@ from shared.react import react
 from shared.sending import send_planned
 from shared.store import keys
 from tests.aws.conftest import Wire
-from tests.builders import JOINED, a_member, at, joined, posted
+from tests.builders import JOINED, a_member, a_planned_mail, at, joined, posted
 
 
 def known_members(app: App, count: int, active_on: str) -> None:
@@ -99,6 +99,16 @@ def test_one_drip_mail_from_tick_to_sent_costs_its_budget(app: App, wire: Wire) 
     assert per_mail.pop("GetSecretValue") == 1 / 60  # once a worker
     # put: claim and advance; update: finish
     assert per_mail == {"PutItem": 2, "SendEmail": 1, "UpdateItem": 1}
+
+
+def test_the_mail_that_recognises_costs_one_query_more_an_active_day_and_identity(app: App, wire: Wire) -> None:
+    days = [(JOINED + timedelta(days=day)).date().isoformat() for day in range(12)]
+    identities = frozenset({"slack:U1", "discourse:7"})
+    app.store.create_member(a_member(active_days=frozenset(days), identities=identities))
+    wire.requests.clear()
+    planned_at = JOINED + timedelta(days=29)
+    send_planned(a_planned_mail("ambassador", planned_at=planned_at), app, planned_at)
+    assert wire.requests["Query"] == 1 + len(days) * len(identities)
 
 
 BY_THE_QUEUE = {"ReceiveMessage", "DeleteMessage"}

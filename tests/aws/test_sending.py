@@ -10,7 +10,7 @@ import pytest
 from shared.app import App
 from shared.errors import Unavailable, UsageError
 from shared.mail import Mails
-from shared.model import Consent, Due, PlannedMail, Send, SendId, SendStatus
+from shared.model import Consent, Due, PlannedMail, Send, SendId, SendStatus, address_hash
 from shared.sending import AGENDA, follow_up_all, send_planned
 from shared.store import keys
 from tests.aws.conftest import Wire
@@ -72,7 +72,7 @@ class TestNotSent:
             ({"role": "staff"}, "staff"),
             ({"email": None}, "no_address"),
             ({"email": "ада@example.com"}, "bad_address"),
-            ({"suppressed_at": JOINED}, "suppressed"),
+            ({"suppressed_at": JOINED, "suppressed_address": address_hash("ada@example.com")}, "suppressed"),
             ({"merged_into": "mb"}, "merged"),
             ({"consent": {"all": Consent(given=False, at=JOINED)}}, "unsubscribed"),
             ({"consent": {"onboarding": Consent(given=False, at=JOINED)}}, "unsubscribed"),
@@ -95,9 +95,9 @@ class TestNotSent:
         send_planned(a_planned_mail("check_in"), ada, JOINED + timedelta(hours=5))
         assert (line(ada, "check_in").status, line(ada, "check_in").until) == (
             SendStatus.DEFERRED,
-            JOINED + timedelta(hours=20),
+            JOINED + timedelta(days=1),
         )
-        assert [due.due_at for due in on_agenda(ada)] == [JOINED + timedelta(hours=20)]
+        assert [due.due_at for due in on_agenda(ada)] == [JOINED + timedelta(days=1)]
         assert wire.requests["SendEmail"] == 1
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.ledger import LEASE, SEND_EVENT_WINDOW, WhyNot, after_the_window, retry_at, why_not_send
-from shared.model import Consent, Member, PlannedMail, Send, SendStatus
+from shared.ledger import IN_DOUBT, LEASE, SEND_EVENT_WINDOW, WhyNot, after_the_window, retry_at, why_not_send
+from shared.model import Consent, Member, PlannedMail, Send, SendStatus, address_hash
 from shared.playbook import Playbook, check
-from tests.builders import JOINED, a_member, a_planned_mail, a_playbook, a_send, raw_playbook
+from tests.builders import JOINED, a_member, a_planned_mail, a_playbook, a_send, at, raw_playbook
 
 TICK = timedelta(microseconds=1)
+SUPPRESSED = {"suppressed_at": JOINED, "suppressed_by": "bounce", "suppressed_address": address_hash("ada@example.com")}
 NO = Consent(given=False, at=JOINED)
 YES = Consent(given=True, at=JOINED)
 
@@ -60,7 +61,7 @@ class TestAboutTheMember:
         ("changes", "reason"),
         [
             ({"email": None}, "no_address"),
-            ({"suppressed_at": JOINED, "suppressed_by": "bounce"}, "suppressed"),
+            (SUPPRESSED, "suppressed"),
             ({"merged_into": "mb"}, "merged"),
         ],
     )
@@ -69,9 +70,9 @@ class TestAboutTheMember:
             assert why_not(a_member(**changes), playbook=playbook) == WhyNot(reason)
 
     def test_the_first_of_several_reasons_is_told(self) -> None:
-        everything = {"merged_into": "mb", "status": "banned", "role": "bot", "email": None, "suppressed_at": JOINED}
+        everything = {"merged_into": "mb", "status": "banned", "role": "bot", "email": None, **SUPPRESSED}
         reasons = []
-        for name in list(everything):
+        for name in ("merged_into", "status", "role", "email", "suppressed_address"):
             found = why_not(a_member(**everything))
             assert found is not None
             reasons.append(found.reason)
@@ -110,12 +111,35 @@ class TestAboutTime:
 
     def test_the_newest_of_several_mails_counts(self) -> None:
         sends = [a_send("check_in", at=JOINED + timedelta(hours=1)), a_send("welcome", at=JOINED)]
-        found = why_not(a_member(), *sends, planned=a_planned_mail("digest"), now=JOINED + timedelta(hours=2))
+        found = why_not(a_member(), *sends, planned=a_planned_mail("digest"), now=JOINED + timedelta(hours=20.5))
         assert found == WhyNot("min_gap", until=JOINED + timedelta(hours=21))
 
-    @pytest.mark.parametrize("status", [status for status in SendStatus if status is not SendStatus.SENT])
-    def test_what_was_not_surely_sent_asks_for_no_gap(self, status: SendStatus) -> None:
+    @pytest.mark.parametrize("status", [SendStatus.SKIPPED, SendStatus.DEFERRED, SendStatus.PARKED])
+    def test_what_was_surely_not_sent_asks_for_no_gap(self, status: SendStatus) -> None:
         assert why_not(a_member(), a_send(status=status), planned=a_planned_mail("check_in")) is None
+
+    @pytest.mark.parametrize(
+        "changes", [{"status": SendStatus.UNKNOWN}, {"status": SendStatus.PARKED, "reason": IN_DOUBT}]
+    )
+    def test_what_may_have_been_sent_asks_for_the_gap(self, changes: dict[str, Any]) -> None:
+        found = why_not(a_member(), a_send(**changes), planned=a_planned_mail("check_in"))
+        assert found is not None
+        assert found.reason == "min_gap"
+
+    def test_a_mail_in_another_mailer_s_hands_is_waited_for(self) -> None:
+        held = a_send(status=SendStatus.CLAIMED, token="t", lease_until=JOINED + LEASE)
+        planned = a_planned_mail("check_in")
+        assert why_not(a_member(), held, planned=planned) == WhyNot("min_gap", until=retry_at(planned, JOINED))
+
+    def test_a_mail_kept_waiting_for_long_comes_at_its_own_hour(self) -> None:
+        planned = a_planned_mail("check_in", planned_at=at("2030-01-03T09:00Z"))
+        sent = a_send(at=at("2030-01-03T06:00Z"))
+        found = why_not(a_member(), sent, planned=planned, now=at("2030-01-03T09:00Z"))
+        assert found == WhyNot("min_gap", until=at("2030-01-04T09:00Z"))
+
+    def test_a_mail_that_went_out_before_a_merge_does_not_go_again(self) -> None:
+        before = a_send(send_id="onboarding/welcome/mb/1", member_id="mb")
+        assert why_not(a_member(absorbed=frozenset({"mb"})), before) == WhyNot("sent_before_merge")
 
     def test_another_programme_s_mail_asks_for_no_gap(self) -> None:
         other = a_send(send_id=f"report/weekly/{a_member().id}/1")
@@ -171,9 +195,19 @@ class TestInDoubt:
         assert after_the_window(a_send(status=SendStatus.DEFERRED), mail_class, JOINED) == "again"
 
     def test_an_unknown_send_is_decided_by_its_class(self) -> None:
+        unknown, later = a_send(status=SendStatus.UNKNOWN), JOINED + SEND_EVENT_WINDOW
+        assert after_the_window(unknown, "marketing", later) == "park"
+        assert after_the_window(unknown, "service", later) == "again"
+
+    @pytest.mark.parametrize("mail_class", ["marketing", "service"])
+    def test_nothing_is_decided_before_the_window_is_over(self, mail_class: Literal["marketing", "service"]) -> None:
         unknown = a_send(status=SendStatus.UNKNOWN)
-        assert after_the_window(unknown, "marketing", JOINED) == "park"
-        assert after_the_window(unknown, "service", JOINED) == "again"
+        assert after_the_window(unknown, mail_class, JOINED + SEND_EVENT_WINDOW - TICK) == "held"
+
+    def test_a_deferred_send_is_left_until_its_time(self) -> None:
+        deferred = a_send(status=SendStatus.DEFERRED, until=JOINED + LEASE)
+        assert after_the_window(deferred, "service", JOINED + LEASE - TICK) == "held"
+        assert after_the_window(deferred, "service", JOINED + LEASE) == "again"
 
     def test_a_claim_is_held_until_its_lease_is_over(self) -> None:
         claimed = a_send(status=SendStatus.CLAIMED, token="t", lease_until=JOINED + LEASE)

@@ -23,8 +23,8 @@ from shared.events import (
     SurveyAnswered,
     TicketOpened,
 )
-from shared.members import ALL_MARKETING, absorb, decide, discovered, fold, meets, suppress
-from shared.model import Consent, Identity, Member, member_id_of
+from shared.members import ALL_MARKETING, absorb, decide, discovered, fold, is_suppressed, meets, suppress
+from shared.model import Consent, Identity, Member, address_hash, member_id_of
 from shared.playbook import Condition
 from tests.builders import JOINED, a_member, at, joined, left, posted, updated
 
@@ -109,7 +109,9 @@ class TestTheLaw:
         self, ones: list[CommunityEvent], others: list[CommunityEvent]
     ) -> None:
         merged = absorb(folded(ones), folded(others, NOBODY.model_copy(update={"id": "mb", "ordinal": 1})))
-        assert to_the_day(merged) == to_the_day(folded([*ones, *others]))
+        assert merged.absorbed == {"mb"}
+        alone = merged.model_copy(update={"absorbed": frozenset()})
+        assert to_the_day(alone) == to_the_day(folded([*ones, *others]))
 
     @given(st.lists(st.builds(Consent, given=st.booleans(), at=moments), max_size=5), st.randoms())
     def test_decisions_in_any_order_leave_the_same_one(self, decisions: list[Consent], random: Any) -> None:
@@ -216,17 +218,40 @@ class TestActivity:
 
 
 class TestAddress:
-    def test_the_first_proof_that_an_address_is_dead_stays(self) -> None:
-        once = suppress(a_member(), "bounce", JOINED)
-        assert suppress(once, "other", JOINED + DAY) == once
-        assert suppress(suppress(a_member(), "other", JOINED + DAY), "bounce", JOINED) == once
+    def test_the_newest_proof_that_an_address_is_dead_stands(self) -> None:
+        late = suppress(a_member(), "bounce", JOINED + DAY, address_hash("ada@example.com"))
+        assert suppress(late, "other", JOINED, address_hash("old@example.com")) == late
+        assert suppress(suppress(a_member(), "other", JOINED, "old"), "bounce", JOINED + DAY, "new") != late
+
+    def test_a_new_address_is_not_suppressed_with_the_old(self) -> None:
+        bounced = suppress(a_member(), "bounce", JOINED, address_hash("Ada@Example.com"))
+        assert is_suppressed(bounced)
+        profile = Profile(email="ada@new.example.com", email_verified=True)
+        assert not is_suppressed(fold(bounced, updated(profile, at=JOINED + DAY)))
+
+    def test_a_late_bounce_of_an_old_address_suppresses_nothing(self) -> None:
+        assert not is_suppressed(suppress(a_member(), "bounce", JOINED, address_hash("old@example.com")))
 
     def test_a_merged_member_brings_refusals_and_suppression_along(self) -> None:
         refusal = Consent(given=False, at=JOINED)
-        merged = suppress(decide(a_member(id="mb"), ALL_MARKETING, refusal), "bounce", JOINED)
+        merged = suppress(
+            decide(a_member(id="mb"), ALL_MARKETING, refusal), "bounce", JOINED, address_hash("ada@example.com")
+        )
         survivor = absorb(a_member(), merged)
         assert survivor.consent == {ALL_MARKETING: refusal}
         assert (survivor.suppressed_at, survivor.suppressed_by) == (JOINED, "bounce")
+        assert is_suppressed(survivor)
+
+
+class TestRole:
+    def test_staff_on_one_platform_is_staff_whatever_another_says(self) -> None:
+        staff = fold(a_member(), updated(Profile(role="staff"), platform="discourse", actor="7"))
+        again = fold(staff, updated(Profile(role="member"), at=JOINED + DAY))
+        assert again.role == "staff"
+
+    def test_the_platform_that_said_staff_can_take_it_back(self) -> None:
+        staff = fold(a_member(), updated(Profile(role="staff")))
+        assert fold(staff, updated(Profile(role="member"), at=JOINED + DAY)).role == "member"
 
 
 class TestConditions:

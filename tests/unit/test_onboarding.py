@@ -79,12 +79,21 @@ class TestEnrolling:
         gone = a_member(status="left", status_at=at("2030-01-02T00:00Z"))
         assert onboarding.on_event(joined(), None, gone, a_playbook()) == []
 
-    @pytest.mark.parametrize(("field", "value"), [("email", "ada@example.com"), ("timezone", "Asia/Tokyo")])
-    def test_a_new_address_or_zone_brings_the_agenda_forward(self, field: str, value: str) -> None:
-        before = a_member(**{field: None})
-        event = updated(Profile(name="Ada"), at=at("2030-01-02T00:00Z"))
-        [action] = onboarding.on_event(event, before, before.model_copy(update={field: value}), a_playbook())
-        assert action == Wake(programme="onboarding", member_id=before.id, key="steps", at=at("2030-01-02T00:00Z"))
+    @pytest.mark.parametrize("name", ["email", "timezone"])
+    def test_a_new_address_or_zone_brings_the_agenda_forward(self, name: str) -> None:
+        moment = at("2030-01-02T00:00Z")
+        member = a_member(told_at={name: moment})
+        wake = Wake(programme="onboarding", member_id=member.id, key="steps", at=moment)
+        assert onboarding.on_event(updated(Profile(), at=moment), a_member(), member, a_playbook()) == [wake]
+
+    def test_a_retry_that_finds_the_address_folded_in_still_brings_it_forward(self) -> None:
+        moment = at("2030-01-02T00:00Z")
+        member = a_member(told_at={"email": moment})
+        assert onboarding.on_event(updated(Profile(), at=moment), member, member, a_playbook()) != []
+
+    def test_news_of_anything_else_moves_nothing(self) -> None:
+        news = updated(Profile(name="Ada"), at=at("2030-01-02T00:00Z"))
+        assert onboarding.on_event(news, a_member(), a_member(), a_playbook()) == []
 
     def test_leaving_asks_for_nothing(self) -> None:
         assert onboarding.on_event(left(), a_member(), a_member(status="left"), a_playbook()) == []
@@ -169,19 +178,35 @@ def _exists(day: date, clock: time, zone: ZoneInfo) -> bool:
 
 
 class TestStopping:
-    @pytest.mark.parametrize("status", ["left", "removed", "banned"])
-    def test_who_is_gone_gets_nothing_more_and_the_reason_is_kept(self, status: str) -> None:
+    @pytest.mark.parametrize(
+        "changes", [{"status": "left"}, {"status": "removed"}, {"status": "banned"}, {"role": "staff"}]
+    )
+    def test_a_step_that_comes_due_meanwhile_is_skipped_with_the_reason(self, changes: dict[str, str]) -> None:
         due = an_enrolment(settled=["welcome"])
-        actions = look(due, at("2030-01-03T09:00Z"), a_member(status=status))
-        assert skipped(actions) == dict.fromkeys(["check_in", "digest", "survey", "ambassador"], status)
-        assert actions[-1] == Done(due=due)
+        actions = look(due, at("2030-01-03T09:00Z"), a_member(**changes))
+        assert skipped(actions) == {"check_in": next(iter(changes.values()))}
+        assert next_look(actions) == at("2030-01-07T09:00Z")
 
-    @pytest.mark.parametrize("role", ["staff", "bot"])
-    def test_staff_and_bots_get_nothing_and_the_reason_is_kept(self, role: str) -> None:
-        assert set(skipped(look(an_enrolment(), JOINED, a_member(role=role))).values()) == {role}
+    def test_who_comes_back_gets_what_is_still_to_come(self) -> None:
+        gone = look(an_enrolment(settled=["welcome"]), at("2030-01-03T09:00Z"), a_member(status="left"))
+        assert sent(look(later(an_enrolment(), gone), at("2030-01-07T09:00Z"))) == ["digest"]
+
+    def test_a_daily_step_keeps_a_gap_of_a_day(self) -> None:
+        steps = [{"key": f"day_{day}", "day": day, "mail": "welcome"} for day in (2, 3, 4)]
+        playbook, due = a_playbook(steps=steps, min_gap="24h"), an_enrolment()
+        due = due.model_copy(update={"due_at": at("2030-01-02T09:00:37Z")})
+        days = []
+        for _ in steps:
+            actions = onboarding.on_due(due, a_member(), playbook, due.due_at)
+            days += [due.due_at.day] * len(sent(actions))
+            due = later(due, actions)
+            due = due.model_copy(update={"due_at": due.due_at + timedelta(seconds=37)})
+        assert days == [2, 3, 4]
 
     def test_a_merged_member_stops(self) -> None:
-        assert set(skipped(look(an_enrolment(), JOINED, a_member(merged_into="mb"))).values()) == {"merged"}
+        actions = look(an_enrolment(), JOINED, a_member(merged_into="mb"))
+        assert skipped(actions) == {"welcome": "merged"}
+        assert actions[-1] == Done(due=an_enrolment())
 
     def test_a_vanished_member_stops(self) -> None:
         actions = onboarding.on_due(an_enrolment(), None, a_playbook(), JOINED)
