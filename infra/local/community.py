@@ -120,7 +120,7 @@ def imagine(members: int, days: int, seed: int) -> Community:
 def _person(number: int, random: Random, days: int) -> Person:
     zone, locale = PLACES[number % len(PLACES)]
     quirk = QUIRKS[number - 2] if 2 <= number < 2 + len(QUIRKS) else ""
-    joins_within = min(days, 4 if number % 3 else 20) * 24 * 60
+    joins_within = min(days, 4 if number % 3 else 12) * 24 // (3 if quirk else 1)
     platform: Platform = ("slack", "discourse", "standard")[number % 3]
     if quirk in {"is staff", "address comes later", "leaves", "posts before the welcome"}:
         platform = "slack"
@@ -135,7 +135,7 @@ def _person(number: int, random: Random, days: int) -> Person:
         timezone=zone,
         locale=locale,
         platform=platform,
-        joins_at=START + timedelta(minutes=random.randrange(joins_within // 3 if quirk else joins_within)),
+        joins_at=START + timedelta(hours=random.randrange(0, joins_within, 3)),
         quirk=quirk,
     )
 
@@ -163,7 +163,7 @@ class _Life:
         if quirk == "address comes later":
             yield self._changes(person.joins_at + timedelta(hours=26))
         if person.platform == "discourse":
-            yield self._confirms(person.joins_at + timedelta(minutes=7))
+            yield self._confirms(person.joins_at)
         if quirk == "posts before the welcome":
             yield self._writes(person.joins_at)
         if quirk == "is on two platforms":
@@ -171,7 +171,7 @@ class _Life:
             yield _Life(twin, self.random, 0).joins(person.joins_at + timedelta(days=2), email=person.email)
 
     def _activity(self) -> Iterator[Delivery]:
-        zone, keenness = ZoneInfo(self.person.timezone), self.random.uniform(0.15, 0.7)
+        zone, keenness = ZoneInfo(self.person.timezone), self.random.uniform(0.08, 0.4)
         day = (self.person.joins_at + timedelta(days=1)).astimezone(zone).date()
         while day < self.end.astimezone(zone).date() - timedelta(days=1):
             if self.random.random() < keenness and not self._gone(day):
