@@ -19,6 +19,8 @@ from moto import mock_aws
 
 from infra.mails import compile_mails
 from shared.app import App, Settings
+from shared.mail import Mails
+from shared.pages import Pages
 from shared.ses import Pace
 from tests.builders import JOINED, ROOT, a_playbook
 
@@ -97,6 +99,20 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def templates(code: Path) -> tuple[Mails, Pages]:
+    """The mails and pages, whose templates are compiled once: that is most of what a first mail costs."""
+    return Mails(code / "mails"), Pages(code / "pages")
+
+
+@pytest.fixture(scope="session")
+def secrets(aws: Wire) -> dict[str, str]:  # noqa: ARG001 - moto must be there first
+    """The secrets, made once."""
+    told = {"links": {"current": "1", "1": "a-link-key"}, "webhook": {"slack": ["a-signing-secret"]}}
+    manager = boto3.client("secretsmanager")
+    return {name: manager.create_secret(Name=name, SecretString=json.dumps(one))["ARN"] for name, one in told.items()}
+
+
 class Clock:
     """The App's clock, set by the test."""
 
@@ -110,25 +126,30 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def app(wire: Wire, code: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> App:
+def app(
+    wire: Wire,
+    code: Path,
+    templates: tuple[Mails, Pages],
+    secrets: dict[str, str],
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> App:
     """An App over a fresh table, queue, secrets and a verified sender."""
     name = f"flywheel-{uuid4().hex}"
     _create_table(name)
-    secrets = boto3.client("secretsmanager")
-    links = secrets.create_secret(Name=f"links-{name}", SecretString=json.dumps({"current": "1", "1": "a-link-key"}))
-    hooks = secrets.create_secret(Name=f"hooks-{name}", SecretString=json.dumps({"slack": ["a-signing-secret"]}))
     app = App(
         Settings(
             table=name,
             mail_queue_url=boto3.client("sqs").create_queue(QueueName=name)["QueueUrl"],
-            webhook_secret=hooks["ARN"],
-            links_secret=links["ARN"],
             links_url="https://links.example.com",
+            webhook_secret=secrets["webhook"],
+            links_secret=secrets["links"],
             configuration_set="flywheel",
         ),
         playbook=a_playbook(),
         code=code,
     )
+    app.mails, app.pages = templates
     app.pace = Pace(1e9, monotonic=lambda: 0.0, sleep=lambda _: None)
     monkeypatch.setattr(app, "clock", lambda: clock.now)
     wire.requests.clear()

@@ -195,14 +195,13 @@ class TestFeedback:
     @pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "events" / "ses").glob("*.json")))
     def test_every_event_of_ses_is_taken_without_a_person_in_the_log(self, app: App, told: Told, name: str) -> None:
         app.store.create_member(a_member())
-        mailer.handler(golden_input("queues/mail_batch"), Context())
+        app.store.claim(a_send())
         assert mail_feedback.handler(golden_input(f"ses/{name}"), Context()) is None
         assert told.logged()[-1]["message"] in {"feedback", "feedback on no send of ours"}
 
     def test_feedback_is_counted_by_its_kind(self, app: App, capsys: pytest.CaptureFixture[str]) -> None:
         app.store.create_member(a_member())
-        mailer.handler(golden_input("queues/mail_batch"), Context())
-        capsys.readouterr()
+        app.store.claim(a_send())
         mail_feedback.handler(golden_input("ses/bounce_permanent"), Context())
         assert json.loads(capsys.readouterr().out)["kind"] == "bounce"
 
