@@ -62,7 +62,7 @@ def tell(app: App, *names: str) -> None:
 def sent(app: App) -> App:
     """An App that has sent Ada her welcome mail."""
     app.store.create_member(a_member())
-    send_planned(a_planned_mail(), app, JOINED)
+    app.store.claim(a_send(message_id="ses-1"))
     return app
 
 
@@ -141,7 +141,7 @@ class TestNoting:
         assert (ada(sent), line(sent)) == before
         assert sent.store.send(stranger.send_id) is None
 
-    @pytest.mark.parametrize("order", list(permutations(["send", "delivery", "bounce_permanent", "complaint"]))[::3])
+    @pytest.mark.parametrize("order", list(permutations(["send", "delivery", "bounce_permanent", "complaint"]))[::4])
     def test_any_order_and_repetition_ends_the_same(self, sent: App, order: tuple[str, ...]) -> None:
         tell(sent, *order, *order)
         assert line(sent).status is SendStatus.SENT
