@@ -17,12 +17,12 @@ from tests.builders import ROOT, a_playbook
 
 pytestmark = pytest.mark.local
 
-MEMBERS, DAYS = 13, 16
+MEMBERS, DAYS = 13, 18
 
 
 @pytest.fixture(scope="module")
 def demo(stack: LocalStack) -> Demo:
-    """Two weeks of a small community."""
+    """Two and a half weeks of a small community."""
     demo = Demo(stack, a_playbook(), members=MEMBERS, days=DAYS, seed=3)
     demo.run(lambda _: None)
     return demo

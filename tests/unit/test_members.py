@@ -79,7 +79,7 @@ def to_the_day(member: Member) -> dict[str, Any]:
 
 
 class TestTheLaw:
-    @settings(max_examples=300)
+    @settings(max_examples=200)
     @given(st.lists(events, max_size=7), st.randoms(use_true_random=False))
     @example(  # a partial profile, newer than two full ones
         [
@@ -103,7 +103,7 @@ class TestTheLaw:
         once = folded(told_of)
         assert folded(told_of, once) == once
 
-    @settings(max_examples=200)
+    @settings(max_examples=100)
     @given(st.lists(events, max_size=4), st.lists(events, max_size=4))
     def test_two_members_merged_are_the_one_they_always_were(
         self, ones: list[CommunityEvent], others: list[CommunityEvent]

@@ -299,7 +299,7 @@ class TestMistakes:
         assert "content.event.title: missing locale 'de'; this playbook's locales are en, ru, de" in lines
         assert len(lines) == len(set(lines)) > 20
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=80, deadline=None)
     @given(st.data())
     def test_any_value_anywhere_is_taken_or_told_in_one_line_each(self, data: st.DataObject) -> None:
         path = data.draw(st.sampled_from(places(raw_playbook())))
