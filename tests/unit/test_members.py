@@ -79,7 +79,7 @@ def to_the_day(member: Member) -> dict[str, Any]:
 
 
 class TestTheLaw:
-    @settings(max_examples=200)
+    @settings(max_examples=120)
     @given(st.lists(events, max_size=7), st.randoms(use_true_random=False))
     @example(  # a partial profile, newer than two full ones
         [
