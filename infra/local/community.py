@@ -25,13 +25,10 @@ PLACES = (
     ("America/Los_Angeles", "en"),
     ("Australia/Sydney", "en"),
     ("Asia/Tokyo", "ja"),
-    ("America/Sao_Paulo", "pt"),
-    ("Europe/London", "en"),
 )
 NAMES = {
     "ru": ("Пётр Соколов", "Ольга Ветрова", "Илья Громов", "Мария Орлова", "Дарья Лис", "Кирилл Волков"),
     "ja": ("Haru Ito", "Emi Sato", "Ken Mori"),
-    "pt": ("Joana Prado", "Rafael Lima", "Bia Campos"),
     "de": ("Anna Berg", "Lena Vogt", "Kurt Weiss", "Jonas Falk"),
     "en": (
         "Maya Torres", "Ravi Menon", "Sam O'Neill", "Chloe Nguyen", "Tom Whitfield", "Priya Nair",
@@ -120,7 +117,7 @@ def imagine(members: int, days: int, seed: int) -> Community:
 def _person(number: int, random: Random, days: int) -> Person:
     zone, locale = PLACES[number % len(PLACES)]
     quirk = QUIRKS[number - 2] if 2 <= number < 2 + len(QUIRKS) else ""
-    joins_within = min(days, 4 if number % 3 else 12) * 24 // (3 if quirk else 1)
+    joins_within = min(days, 4 if number % 3 else 8) * 24 // (3 if quirk else 1)
     platform: Platform = ("slack", "discourse", "standard")[number % 3]
     if quirk in {"is staff", "address comes later", "leaves", "posts before the welcome"}:
         platform = "slack"

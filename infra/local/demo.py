@@ -37,7 +37,7 @@ SECRETS = {
 TICKS = {"onboarding": "onboarding", "mail": "mailfollowups"}
 """Which deployed schedule takes what is due of an agenda; the others would find nothing."""
 
-SENDERS = 3
+SENDERS = 2
 """How many webhooks are on their way at once: each more costs a function's cold start."""
 
 SOON = timedelta(hours=24)
