@@ -132,7 +132,7 @@ def _person(number: int, random: Random, days: int) -> Person:
         timezone=zone,
         locale=locale,
         platform=platform,
-        joins_at=START + timedelta(hours=random.randrange(0, joins_within, 3)),
+        joins_at=START + timedelta(hours=random.randrange(0, joins_within, 6)),
         quirk=quirk,
     )
 
@@ -168,7 +168,7 @@ class _Life:
             yield _Life(twin, self.random, 0).joins(person.joins_at + timedelta(days=2), email=person.email)
 
     def _activity(self) -> Iterator[Delivery]:
-        zone, keenness = ZoneInfo(self.person.timezone), self.random.uniform(0.08, 0.4)
+        zone, keenness = ZoneInfo(self.person.timezone), self.random.uniform(0.05, 0.25)
         day = (self.person.joins_at + timedelta(days=1)).astimezone(zone).date()
         while day < self.end.astimezone(zone).date() - timedelta(days=1):
             if self.random.random() < keenness and not self._gone(day):

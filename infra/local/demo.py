@@ -40,7 +40,7 @@ TICKS = {"onboarding": "onboarding", "mail": "mailfollowups"}
 SENDERS = 2
 """How many webhooks are on their way at once: each more costs a function's cold start."""
 
-SOON = timedelta(hours=24)
+SOON = timedelta(hours=48)
 """How long an ordinary delivery may lie at its platform before it is sent: as many steps of time fewer to take."""
 
 Progress = Callable[[datetime], None]
