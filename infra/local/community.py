@@ -150,11 +150,12 @@ class _Life:
         """Everything their platform tells of them."""
         yield from (replace(delivery, prompt=True) for delivery in self._arrival())
         yield from self._activity()
-        yield from self._ending()
+        yield from (replace(delivery, prompt=True) for delivery in self._ending())
 
     def _arrival(self) -> Iterator[Delivery]:
         person, quirk = self.person, self.person.quirk
         if quirk == "was there before":
+            yield self._writes(person.joins_at)
             return
         yield self.joins(person.joins_at, email=None if quirk == "address comes later" else person.email)
         if quirk == "address comes later":
