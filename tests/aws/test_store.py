@@ -25,6 +25,11 @@ class TestLog:
         assert app.store.log([like]) == 1
         assert app.store.log([later]) == 0
 
+    def test_an_old_event_told_today_is_kept_as_long_as_any(self, app: App) -> None:
+        app.store.log([posted(at=at("2025-01-01T00:00Z")).model_copy(update={"received_at": JOINED})])
+        items = app.store._client.scan(TableName=app.settings.table)["Items"]
+        assert [int(item["expires_at"]["N"]) for item in items] == [int((JOINED + timedelta(days=400)).timestamp())]
+
     def test_one_person_s_day_reads_back_as_it_was_logged(self, app: App) -> None:
         mine, other = posted(), posted(id="slack:Ev3", actor="U10")
         app.store.log([mine, other, joined(at=at("2030-01-02T00:00Z"))])
