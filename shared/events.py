@@ -17,6 +17,10 @@ Role = Literal["member", "staff", "bot"]
 Sentiment = Literal["positive", "neutral", "negative"]
 
 
+HighlightKind = Literal["feature", "guide", "ama"]
+"""The kinds of news that may bring somebody back."""
+
+
 class Frozen(BaseModel):
     """A value: immutable, strict about names it does not know, and silent about values: an error may end in a log."""
 

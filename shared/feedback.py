@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+from shared.addresses import address_hash
 from shared.app import App
 from shared.events import Frozen, Utc
 from shared.members import ALL_MARKETING, decide, suppress
-from shared.model import Consent, Member, SendId, address_hash
+from shared.model import Consent, Member, SendId, Suppression
 
 Kind = Literal[
     "send",
@@ -74,9 +75,10 @@ def note(feedback: Feedback, app: App) -> bool:
     if feedback.kind == "send":
         app.store.note_sent(feedback.send_id, feedback.message_id, feedback.at)
     elif feedback.kind == "bounce" and feedback.permanent:
-        _change(feedback, lambda member: suppress(member, "bounce", feedback.at, feedback.address), app)
+        suppression = Suppression(reason="bounce", at=feedback.at, by=feedback.send_id.tag)
+        _change(feedback, lambda member: suppress(member, feedback.address, suppression), app)
     elif feedback.kind == "complaint":
-        refusal = Consent(given=False, at=feedback.at)
+        refusal = Consent(given=False, at=feedback.at, by=feedback.send_id.tag)
         _change(feedback, lambda member: decide(member, ALL_MARKETING, refusal), app)
     return True
 

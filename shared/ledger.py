@@ -9,10 +9,9 @@ from typing import Literal
 from zlib import crc32
 
 from shared.localtime import next_local
-from shared.mail import usable_address
-from shared.members import ALL_MARKETING, is_suppressed, zone_of
+from shared.members import why_not, zone_of
 from shared.model import Member, PlannedMail, Send, SendId, SendStatus
-from shared.playbook import Mail, Playbook
+from shared.playbook import Playbook
 from shared.programmes import PROGRAMMES
 
 LEASE = timedelta(minutes=3)
@@ -48,7 +47,7 @@ def why_not_send(
     mail = playbook.mails.get(planned.mail)
     if mail is None:
         return WhyNot("not_in_playbook")
-    reason = _about_the_member(member, mail) or _about_consent(member, mail)
+    reason = why_not(member, mail)
     if reason is not None:
         return WhyNot(reason)
     sends = [send for send in sends if send.send_id != planned.send_id]
@@ -74,27 +73,6 @@ def _may_be_out(send: Send, now: datetime) -> bool:
         or (send.status is SendStatus.PARKED and send.reason == IN_DOUBT)
         or _held(send, now)
     )
-
-
-def _about_the_member(member: Member, mail: Mail) -> str | None:
-    if member.merged_into is not None:
-        return "merged"
-    if member.status != "active":
-        return member.status
-    if mail.class_ == "marketing" and member.role != "member":
-        return member.role
-    if member.email is None:
-        return "no_address"
-    if usable_address(member.email) is None:
-        return "bad_address"
-    return "suppressed" if is_suppressed(member) else None
-
-
-def _about_consent(member: Member, mail: Mail) -> str | None:
-    if mail.class_ == "service":
-        return None
-    decisions = (member.consent.get(category) for category in (ALL_MARKETING, mail.category))
-    return "unsubscribed" if any(decision is not None and not decision.given for decision in decisions) else None
 
 
 def _about_time(

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFound, select_autoescape
 from pydantic import Field
 
+from shared.addresses import usable_address
 from shared.errors import UsageError
 from shared.events import Frozen
 from shared.model import Did, Member
@@ -397,19 +398,6 @@ def _one_few_many(number: int) -> str:
 
 
 _PLURAL_RULES = {"one_other": _one_other, "one_few_many": _one_few_many}
-
-
-def usable_address(email: str) -> str | None:
-    """The address as SES takes it, its domain in ASCII; None when SES could not send to it.
-
-    SES takes no address whose part before the @ is not ASCII.
-    """
-    local, _, domain = email.rpartition("@")
-    try:
-        address = f"{local}@{domain.encode('idna').decode('ascii')}"
-    except UnicodeError:
-        return None
-    return address if re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+", address) else None
 
 
 def _address(email: str | None) -> str:

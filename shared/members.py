@@ -7,19 +7,28 @@ the same moment the same one wins whichever came first.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from shared.addresses import address_hash, usable_address
 from shared.events import ACTIVITY, CommunityEvent, MemberJoined, MemberLeft, MemberUpdated
 from shared.localtime import is_zone
-from shared.model import Consent, Identity, Member, MemberStatus, address_hash, member_id_of
-from shared.playbook import Condition, Playbook
+from shared.model import Consent, Identity, Member, MemberStatus, SoftBounce, Suppression, member_id_of
+from shared.playbook import Condition, Mail, Playbook
 
 REMEMBERED = timedelta(days=31)
 """How long after joining each active day is remembered one by one."""
 
 ALL_MARKETING = "all"
 """The consent category that stands for every kind of marketing mail."""
+
+SOFT_BOUNCES = 5
+"""So many mails that an address did not take within `SOFT_BOUNCE_WINDOW` suppress it."""
+
+SOFT_BOUNCE_WINDOW = timedelta(days=30)
+
+SOFT_BOUNCES_KEPT = 50
+"""A bound on a member's size; an address is suppressed long before it has bounced so often."""
 
 ROLE = "role@"
 """What leads the name of a platform in `told_at`, where it told a role."""
@@ -71,8 +80,14 @@ def absorb(survivor: Member, merged: Member) -> Member:
     changes["active_days"] = survivor.active_days | merged.active_days
     for category, decision in merged.consent.items():
         survivor = decide(survivor, category, decision)
-    if merged.suppressed_at and merged.suppressed_by and merged.suppressed_address:
-        survivor = suppress(survivor, merged.suppressed_by, merged.suppressed_at, merged.suppressed_address)
+    for address, suppression in merged.suppressions.items():
+        survivor = suppress(survivor, address, suppression)
+    for send, bounce in merged.soft_bounces.items():
+        survivor = bounce_softly(survivor, send, bounce)
+    if merged.dormant_at is not None:
+        survivor = rest(survivor, merged.dormant_at)
+    if merged.chosen_at is not None:
+        survivor = choose(survivor, locale=merged.chosen_locale, hour=merged.send_hour, at=merged.chosen_at)
     return _forgetful(survivor.model_copy(update=changes))
 
 
@@ -84,16 +99,103 @@ def decide(member: Member, category: str, decision: Consent) -> Member:
     return member.model_copy(update={"consent": {**member.consent, category: decision}})
 
 
-def suppress(member: Member, reason: str, at: datetime, address: str) -> Member:
+def suppress(member: Member, address: str, suppression: Suppression) -> Member:
     """The member after an address, given as its hash, proved undeliverable; the newest proof stands."""
-    if member.suppressed_at is not None and (member.suppressed_at, member.suppressed_address or "") >= (at, address):
+    standing = member.suppressions.get(address)
+    if standing is not None and _order(standing) >= _order(suppression):
         return member
-    return member.model_copy(update={"suppressed_at": at, "suppressed_by": reason, "suppressed_address": address})
+    return member.model_copy(update={"suppressions": {**member.suppressions, address: suppression}})
 
 
-def is_suppressed(member: Member) -> bool:
-    """Whether the address that the member has now is the one that proved undeliverable."""
-    return member.email is not None and member.suppressed_address == address_hash(member.email)
+def bounce_softly(member: Member, send: str, bounce: SoftBounce) -> Member:
+    """The member after a mail, given by its SES tag, was not taken for now; the fifth within 30 days suppresses.
+
+    What counts are the mails, whatever the order and number of times in which their bounces are told.
+    """
+    standing = member.soft_bounces.get(send)
+    if standing is not None and standing.at <= bounce.at:
+        return member
+    newest = sorted({**member.soft_bounces, send: bounce}.items(), key=lambda one: (one[1].at, one[0]))
+    kept = newest[-SOFT_BOUNCES_KEPT:]
+    changed = member.model_copy(update={"soft_bounces": dict(kept)})
+    of_address = [(tag, one.at) for tag, one in kept if one.address == bounce.address]
+    for (_, first), (tag, last) in zip(of_address, of_address[SOFT_BOUNCES - 1 :], strict=False):
+        if last - first <= SOFT_BOUNCE_WINDOW:
+            changed = suppress(changed, bounce.address, Suppression(reason="soft_bounces", at=last, by=tag))
+    return changed
+
+
+def rest(member: Member, at: datetime) -> Member:
+    """The member after we stopped asking them to come back."""
+    return member if member.dormant_at and member.dormant_at >= at else member.model_copy(update={"dormant_at": at})
+
+
+def choose(member: Member, *, locale: str | None, hour: int | None, at: datetime) -> Member:
+    """The member after they chose a language and an hour for their mail; the newest choice stands."""
+    chosen = (at, locale or "", -1 if hour is None else hour)
+    if member.chosen_at and (member.chosen_at, member.chosen_locale or "", _hour(member)) >= chosen:
+        return member
+    return member.model_copy(update={"chosen_locale": locale, "send_hour": hour, "chosen_at": at})
+
+
+def _hour(member: Member) -> int:
+    return -1 if member.send_hour is None else member.send_hour
+
+
+def _order(suppression: Suppression) -> tuple[datetime, str, str]:
+    return suppression.at, suppression.reason, suppression.by
+
+
+def suppression_of(member: Member) -> Suppression | None:
+    """Why the address that the member has now gets no mail, if it does not."""
+    return member.suppressions.get(address_hash(member.email)) if member.email else None
+
+
+def is_dormant(member: Member) -> bool:
+    """Whether we stopped asking this member to come back, and they have not: by doing something, or by asking for mail.
+
+    Both are told by the newest moment, whichever was recorded first.
+    """
+    if member.dormant_at is None:
+        return False
+    came = [member.last_active_at, *(decision.at for decision in member.consent.values() if decision.given)]
+    return not any(moment is not None and moment >= member.dormant_at for moment in came)
+
+
+def consents(member: Member, category: str) -> bool:
+    """Whether a member takes mail of a category: their newest word on it or on all marketing; a yes if they said none.
+
+    Of a yes and a no of the same moment the no stands.
+    """
+    said = [member.consent[name] for name in (ALL_MARKETING, category) if name in member.consent]
+    return max(said, key=lambda decision: (decision.at, not decision.given)).given if said else True
+
+
+def why_not(member: Member, mail: Mail) -> str | None:
+    """The first reason, in the member alone, that they must not get a mail; None when they may."""
+    marketing = mail.class_ == "marketing"
+    suppression = suppression_of(member)
+    reasons = (
+        ("merged", member.merged_into is not None),
+        (member.status, member.status != "active"),
+        (member.role, marketing and member.role != "member"),
+        ("no_address", member.email is None),
+        ("bad_address", usable_address(member.email or "") is None),
+        (f"suppressed_{suppression.reason}" if suppression else "", suppression is not None),
+        ("unsubscribed", marketing and not consents(member, mail.category)),
+        ("dormant", marketing and is_dormant(member)),
+    )
+    return next((reason for reason, holds in reasons if holds), None)
+
+
+def language_of(member: Member) -> str | None:
+    """The language to write to a member in: what they chose, else what a platform told."""
+    return member.chosen_locale or member.locale
+
+
+def send_time(member: Member | None, usual: time) -> time:
+    """The time of day at which a member gets scheduled mail: the hour they chose, else the usual time."""
+    return usual if member is None or member.send_hour is None else time(member.send_hour)
 
 
 def zone_of(member: Member | None, playbook: Playbook) -> ZoneInfo:

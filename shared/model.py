@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field, JsonValue
 
-from shared.events import Frozen, Role, Utc
+from shared.events import Frozen, HighlightKind, Role, Utc
 
 MemberStatus = Literal["active", "left", "removed", "banned"]
 
@@ -24,20 +24,34 @@ class Identity(NamedTuple):
         return f"{self.platform}:{self.external_id}"
 
 
-def address_hash(email: str) -> str:
-    """What stands for an address where the address itself must not: the same however it is written."""
-    return sha256(email.strip().lower().encode()).hexdigest()
-
-
 def member_id_of(identity: Identity) -> str:
     """The member id that a first identity gives: the same on every retry, letters and digits only."""
     return "m" + sha256(str(identity).encode()).hexdigest()[:20]
 
 
 class Consent(Frozen):
-    """The newest decision of a member about one category of mail, and when it was made."""
+    """The newest decision of a member about one category of mail, when it was made, and by what.
+
+    `by` is `one_click`, `page`, or the SES tag of the send that was complained of.
+    """
 
     given: bool
+    at: Utc
+    by: str = ""
+
+
+class Suppression(Frozen):
+    """Why an address gets no mail, since when, and the SES tag of the send that showed it."""
+
+    reason: Literal["bounce", "soft_bounces"]
+    at: Utc
+    by: str = ""
+
+
+class SoftBounce(Frozen):
+    """A mail that an address, given as its hash, did not take this time."""
+
+    address: str
     at: Utc
 
 
@@ -47,8 +61,10 @@ class Member(Frozen):
     `ordinal` is the dense number that day bitmaps use; `told_at` says when each of name, email, locale and timezone
     was told, and each platform's role (`role@slack`); `role` is the strongest of `roles`, platform -> role;
     `last_active_at` is right to its UTC day; `active_days` are the UTC days (ISO) of the first month on which the
-    member was seen doing something; `suppressed_address` is the hash of the address that bounced; `absorbed` are the
-    ids of members that proved to be this one; `version` guards concurrent changes.
+    member was seen doing something; `suppressions` are by the hash of the address, `soft_bounces` by the send;
+    `dormant_at` is when we stopped asking a member to come back; `chosen_locale` and `send_hour` (0-23, local) are the
+    member's own choices, made at `chosen_at`; `absorbed` are the ids of members that proved to be this one; `version`
+    guards concurrent changes.
     """
 
     id: str
@@ -72,9 +88,12 @@ class Member(Frozen):
     first_comment_at: Utc | None = None
     survey_answered_at: Utc | None = None
     consent: dict[str, Consent] = {}
-    suppressed_at: Utc | None = None
-    suppressed_by: str | None = None
-    suppressed_address: str | None = None
+    suppressions: dict[str, Suppression] = {}
+    soft_bounces: dict[str, SoftBounce] = {}
+    dormant_at: Utc | None = None
+    chosen_locale: str | None = None
+    send_hour: int | None = Field(default=None, ge=0, le=23)
+    chosen_at: Utc | None = None
     absorbed: frozenset[str] = frozenset()
     merged_into: str | None = None
 
@@ -122,7 +141,8 @@ class Send(Frozen):
     """One line of the send ledger.
 
     `at` is when the status was reached; `token` and `lease_until` belong to the worker that holds a claim;
-    `until` is when a deferred send is looked at again; `feedback` is what SES told of it later, kind -> when.
+    `until` is when a deferred send is looked at again; `waited_for` is why it was deferred last, before it came to
+    where it stands; `variant` is the subject it was given; `feedback` is what SES told of it later, kind -> when.
     """
 
     send_id: str
@@ -138,6 +158,8 @@ class Send(Frozen):
     token: str | None = None
     lease_until: Utc | None = None
     message_id: str | None = None
+    waited_for: str | None = None
+    variant: str | None = None
     feedback: dict[str, str] = {}
 
 
@@ -156,12 +178,49 @@ class Due(Frozen):
 
 
 class PlannedMail(Frozen):
-    """A message of the mail queue: ids only, never a person."""
+    """A message of the mail queue: ids and figures only, never a person.
+
+    `figures` are what the mail tells, where that is not of its member; `waited_for` is why it was deferred last.
+    """
 
     send_id: str
     mail: str
     planned_at: Utc
     leave_out: list[str] = Field(default_factory=list)
+    figures: dict[str, JsonValue] = Field(default_factory=dict)
+    waited_for: str | None = None
+
+
+class News(Frozen):
+    """Something that was published: `titles` by language, under "" where there is one for all."""
+
+    kind: HighlightKind
+    titles: dict[str, str]
+    url: str
+    published_at: Utc
+
+
+Group = Literal["treated", "held_out"]
+
+
+class Attempt(Frozen):
+    """A member who was asked, or would have been but is held out, so that the effect of asking can be told."""
+
+    send_id: str
+    member_id: str
+    group: Group
+    at: Utc
+
+
+class Pause(Frozen):
+    """The breaker tripped: when, why and on what figures, and when an operator let mail go on."""
+
+    tripped_at: Utc
+    reason: str
+    sends: int = 0
+    bounces: int = 0
+    complaints: int = 0
+    resumed_at: Utc | None = None
 
 
 class Did(Frozen):

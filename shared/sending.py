@@ -44,9 +44,9 @@ def send_planned(planned: PlannedMail, app: App, now: datetime) -> Send:
     if taken is not None:
         return _already(taken, planned, app, now)
     with _released_unless_settled(Claim(claimed), app, now) as claim:
-        member, sends = app.store.ledger(claimed.member_id)
+        member, _, sends = app.store.ledger(claimed.member_id)
         for absorbed in sorted(member.absorbed) if member else ():
-            sends += app.store.ledger(absorbed)[1]
+            sends += app.store.ledger(absorbed).sends
         why_not = why_not_send(member, sends, planned, app.playbook, now)
         if why_not is not None and why_not.until is not None:
             return _defer(claim, planned, app, now, why_not.until, why_not.reason)

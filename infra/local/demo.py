@@ -24,7 +24,7 @@ from shared.errors import FlywheelError
 from shared.model import Due, Identity, Member, Send, SendId, SendStatus, member_id_of
 from shared.playbook import Playbook
 from shared.store import Store, event_of
-from shared.store.table import member_of, send_of
+from shared.store import member_of, send_of
 from shared.store.wire import values
 
 SECRETS = {

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
 from zlib import crc32
 
-from shared.model import Identity, SendId, address_hash, stamp
+from shared.addresses import address_hash
+from shared.model import Identity, SendId, stamp
 
 LOG_SHARDS = 8
 AGENDA_SHARDS = 4
@@ -13,6 +15,7 @@ AGENDA_SHARDS = 4
 Key = tuple[str, str]
 
 PROFILE = "PROFILE"
+FIRST_DUE = "DUE#"
 LAST_SEND = "SEND#\x7f"
 FIRST_DUE_AT = "0"
 """Sorts before every moment: an item with it comes back with every look at its shard of the agenda."""
@@ -20,6 +23,10 @@ FIRST_DUE_AT = "0"
 ADDRESS = "EMAIL#"
 """What leads the partition of an address."""
 
+NEWS = "NEWS"
+"""The partition of what was published."""
+
+BREAKER: Key = ("BREAKER", "PAUSE")
 ORDINALS: Key = ("ORDINALS", "NEXT")
 LOCAL_CLOCK: Key = ("LOCAL", "CLOCK")
 
@@ -77,6 +84,37 @@ def agenda(programme: str, member_id: str) -> str:
 def agenda_partition(programme: str, shard: int) -> str:
     """One shard of a programme's agenda, in the index `agenda`."""
     return f"{programme}#{shard}"
+
+
+def news(published_at: datetime, what: str) -> Key:
+    """Something that was published; `what` tells two of the same moment apart."""
+    return NEWS, f"{stamp(published_at)}#{what}"
+
+
+def attempt(send_id: SendId, at: datetime) -> Key:
+    """Who was asked or held out, in the month of the attempt."""
+    return f"ATTEMPTS#{send_id.programme}#{at:%Y-%m}", f"{stamp(at)}#{send_id}"
+
+
+def attempt_partitions(programme: str, since: datetime, until: datetime) -> Iterator[str]:
+    """The months that lie, wholly or in part, from `since` up to `until`."""
+    year, month = since.astimezone(UTC).year, since.astimezone(UTC).month
+    while datetime(year, month, 1, tzinfo=UTC) < until:
+        yield f"ATTEMPTS#{programme}#{year:04}-{month:02}"
+        year, month = (year, month + 1) if month < 12 else (year + 1, 1)
+
+
+def pulse(kind: str, send_id: SendId, at: datetime) -> Key:
+    """A mail that was sent, bounced or was complained of, in the UTC hour of it."""
+    return f"PULSE#{at.astimezone(UTC):%Y-%m-%dT%H}", f"{kind}#{stamp(at)}#{send_id.tag}"
+
+
+def pulse_partitions(since: datetime, until: datetime) -> Iterator[str]:
+    """The UTC hours that lie, wholly or in part, from `since` up to `until`."""
+    hour = since.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    while hour < until:
+        yield f"PULSE#{hour:%Y-%m-%dT%H}"
+        hour += timedelta(hours=1)
 
 
 def due_at(moment: datetime) -> str:

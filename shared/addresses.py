@@ -1,0 +1,24 @@
+"""E-mail addresses: what stands for one where it must not be read, and the form in which SES takes it."""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+
+
+def address_hash(email: str) -> str:
+    """What stands for an address where the address itself must not: the same however it is written."""
+    return sha256(email.strip().lower().encode()).hexdigest()
+
+
+def usable_address(email: str) -> str | None:
+    """The address as SES takes it, its domain in ASCII; None when SES could not send to it.
+
+    SES takes no address whose part before the @ is not ASCII.
+    """
+    local, _, domain = email.rpartition("@")
+    try:
+        address = f"{local}@{domain.encode('idna').decode('ascii')}"
+    except UnicodeError:
+        return None
+    return address if re.fullmatch(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9.-]+", address) else None

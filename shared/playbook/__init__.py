@@ -1,0 +1,36 @@
+"""The playbook: its kinds of values, its model, and how it is read and checked."""
+
+from shared.playbook.model import (
+    Bonus,
+    Breaker,
+    Highlight,
+    Limits,
+    Link,
+    Mail,
+    Manager,
+    Playbook,
+    RecurringEvent,
+    Reengagement,
+    Step,
+)
+from shared.playbook.reading import check, load, schema
+from shared.playbook.terms import Condition, Weekday
+
+__all__ = [
+    "Bonus",
+    "Breaker",
+    "Condition",
+    "Highlight",
+    "Limits",
+    "Link",
+    "Mail",
+    "Manager",
+    "Playbook",
+    "RecurringEvent",
+    "Reengagement",
+    "Step",
+    "Weekday",
+    "check",
+    "load",
+    "schema",
+]

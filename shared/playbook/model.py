@@ -1,0 +1,399 @@
+"""The playbook's model: what a community manager may change, and every rule it must obey. Knows no clock and no AWS."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any, Literal
+
+from pydantic import Field, HttpUrl, ValidationInfo, model_validator
+
+from shared.errors import Problem
+from shared.events import Frozen, HighlightKind
+from shared.playbook.terms import (
+    Address,
+    Condition,
+    Duration,
+    Key,
+    Locales,
+    LocalTime,
+    Moment,
+    Text,
+    Weekday,
+    Zone,
+    duration_text,
+)
+
+
+class Community(Frozen):
+    """Whose community this is."""
+
+    name: Text
+    url: HttpUrl
+    timezone: Zone
+
+
+class Platform(Frozen):
+    """A platform that may send webhooks; naming it switches its receiver on."""
+
+
+class Manager(Frozen):
+    """A person who runs the community and is told of what needs them; `timezone` is the community's unless given."""
+
+    name: str = Field(min_length=1)
+    address: Address
+    locale: str
+    timezone: Zone | None = None
+
+
+class Category(Frozen):
+    """A kind of mail that a member may switch off, as the preference page names and explains it."""
+
+    name: Text
+    about: Text
+
+
+class QuietHours(Frozen):
+    """The part of the member's day in which no marketing mail goes out; it may lie across midnight."""
+
+    from_: LocalTime = Field(alias="from")
+    until: LocalTime
+
+    @model_validator(mode="after")
+    def _is_a_part_of_the_day(self) -> QuietHours:
+        if self.from_ == self.until:
+            raise ValueError("from and until must differ; leave quiet_hours out to have none")
+        return self
+
+
+class Limits(Frozen):
+    """How much marketing mail one member gets, and when: over all programmes, in the member's own calendar days."""
+
+    a_day: int = Field(ge=1, le=20)
+    a_week: int = Field(ge=1, le=100)
+    quiet_hours: QuietHours | None = None
+    excluded_weekdays: list[Weekday] = Field(default=[], max_length=6)
+
+
+class Breaker(Frozen):
+    """When marketing mail pauses by itself, and how it goes on: percentages of the sends within `window`."""
+
+    bounces_percent: float = Field(gt=0, le=100)
+    complaints_percent: float = Field(gt=0, le=100)
+    least_sends: int = Field(ge=1)
+    window: Duration
+    ramp: Duration
+
+
+class Sender(Frozen):
+    """Who a mail is from; `address` must belong to an identity that SES has verified."""
+
+    name: Text
+    address: Address
+    reply_to: Address | None = None
+    signature: Text
+
+
+class Mail(Frozen):
+    """How a mail is treated: its class decides what a doubtful send becomes, its category what consent it needs.
+
+    `highlights` tells what was published since the member was last seen; `bonus` names one of the bonuses; `variants`
+    are the subjects that are tried against each other; a mail `at_once` answers what the member has just done, so for
+    its first hour quiet hours do not hold it.
+    """
+
+    class_: Literal["marketing", "service"] = Field(alias="class")
+    category: Key
+    sender: Key
+    recognises: Duration | None = None
+    highlights: bool = False
+    bonus: Key | None = None
+    variants: list[Key] = Field(default=[], max_length=5)
+    at_once: bool = False
+
+
+class Step(Frozen):
+    """One onboarding step. `key` is its name for ever; `leave_out` names parts of its mail and when they stay out."""
+
+    key: Key
+    day: int = Field(ge=1, le=365)
+    mail: Key
+    send_at: LocalTime | None = None
+    unless: list[Condition] = []
+    leave_out: dict[Key, Condition] = {}
+
+
+class Onboarding(Frozen):
+    """The onboarding programme; times of day are the member's own."""
+
+    start: Moment
+    send_at: LocalTime
+    min_gap: Duration
+    stale_after: Duration
+    wait_for_address: Duration
+    open_for: Duration
+    steps: list[Step] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _steps_in_order(self) -> Onboarding:
+        problems = []
+        first_use: dict[str, int] = {}
+        for at, step in enumerate(self.steps):
+            if step.key in first_use:
+                problems.append(
+                    Problem(
+                        f"steps[{at}].key",
+                        f"{step.key!r} is already steps[{first_use[step.key]}]; every step needs its own key",
+                    )
+                )
+            first_use.setdefault(step.key, at)
+            if step.day > self.open_for.days:
+                problems.append(
+                    Problem(
+                        f"steps[{at}].day",
+                        f"must lie within open_for ({duration_text(self.open_for)}); got {step.day}",
+                    )
+                )
+        for at, (before, step) in enumerate(pairwise(self.steps), start=1):
+            if step.day <= before.day:
+                problems.append(
+                    Problem(
+                        f"steps[{at}].day", f"must be later than the step before it (day {before.day}); got {step.day}"
+                    )
+                )
+        raise_problems(problems)
+        return self
+
+
+class Bonus(Frozen):
+    """What a member is offered for coming back: a code, or a page to go to."""
+
+    title: Text
+    code: str | None = Field(default=None, min_length=1, max_length=100)
+    url: HttpUrl | None = None
+    valid_for: Duration
+
+    @model_validator(mode="after")
+    def _one_of_the_two(self) -> Bonus:
+        if (self.code is None) == (self.url is None):
+            raise ValueError("must have either a code or a url")
+        return self
+
+
+class Reengagement(Frozen):
+    """The re-engagement programme; times of day are the member's own.
+
+    `spacing` says how long each attempt comes after what was before it: the member's last activity, then the last
+    attempt. `holdout_percent` of the members get no mail, so that the mail's effect can be told from chance.
+    """
+
+    mail: Key
+    inactive_days: int = Field(ge=1, le=365)
+    max_attempts: int = Field(ge=1, le=10)
+    spacing: list[Duration]
+    send_at: LocalTime
+    stale_after: Duration
+    win_back_within: Duration
+    holdout_percent: float = Field(ge=0, le=50)
+
+    @model_validator(mode="after")
+    def _spacing_fits(self) -> Reengagement:
+        if len(self.spacing) != self.max_attempts:
+            wrong = f"must have one duration an attempt ({self.max_attempts}); it has {len(self.spacing)}"
+            raise_problems([Problem("spacing", wrong)])
+        if self.spacing[0] != timedelta(days=self.inactive_days):
+            wrong = f"must be inactive_days ({self.inactive_days}d); got {duration_text(self.spacing[0])}"
+            raise_problems([Problem("spacing[0]", wrong)])
+        shortest = duration_text(self.win_back_within)
+        raise_problems(
+            [
+                Problem(f"spacing[{at}]", f"must not be shorter than win_back_within ({shortest})")
+                for at, length in enumerate(self.spacing)
+                if length < self.win_back_within
+            ]
+        )
+        return self
+
+
+class Link(Frozen):
+    """A page with its title."""
+
+    title: Text
+    url: HttpUrl
+
+
+class Resource(Link):
+    """A page worth reading, and why."""
+
+    note: Text
+
+
+class RecurringEvent(Link):
+    """An event that comes every week, at `at` in the community's zone."""
+
+    weekday: Weekday
+    at: LocalTime
+
+
+class Highlight(Link):
+    """Something new worth coming back for."""
+
+    kind: HighlightKind
+    published_at: Moment
+
+
+class Content(Frozen):
+    """What the mails point to."""
+
+    guide: Link
+    introductions: Link
+    discussion: Link
+    resources: list[Resource] = Field(min_length=1, max_length=8)
+    event: RecurringEvent
+    tips: list[Text] = Field(min_length=1, max_length=8)
+    ambassadors: Link
+    highlights: list[Highlight] = []
+
+
+class Weights(Frozen):
+    """The parts of the health score; they sum to 1."""
+
+    engagement: float = Field(ge=0, le=1)
+    growth: float = Field(ge=0, le=1)
+    sentiment: float = Field(ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _sum_to_one(self) -> Weights:
+        total = self.engagement + self.growth + self.sentiment
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"the weights must sum to 1; these sum to {total:g}")
+        return self
+
+
+class HealthScore(Frozen):
+    """How the community's health score is weighed."""
+
+    weights: Weights
+
+
+class Playbook(Frozen):
+    """Everything a community manager may change."""
+
+    locales: Locales
+    community: Community
+    platforms: dict[Literal["slack", "discourse", "standard"], Platform]
+    senders: dict[Key, Sender] = Field(min_length=1)
+    postal_address: Text
+    managers: dict[Key, Manager] = Field(min_length=1)
+    categories: dict[Key, Category] = Field(min_length=1)
+    limits: Limits
+    breaker: Breaker
+    mails: dict[Key, Mail] = Field(min_length=1)
+    onboarding: Onboarding
+    reengagement: Reengagement
+    bonuses: dict[Key, Bonus] = {}
+    content: Content
+    health_score: HealthScore
+
+    @model_validator(mode="after")
+    def _parts_agree(self, info: ValidationInfo) -> Playbook:
+        raise_problems(list(self.disagreements((info.context or {}).get("mails"))))
+        return self
+
+    def disagreements(self, written: Mapping[str, Collection[str]] | None) -> Iterable[Problem]:
+        """What the parts get wrong between them, given the mails that are written; a missing part is not asked."""
+        yield from self._wrong_references()
+        yield from self._missing_texts()
+        if written is not None:
+            yield from self._unwritten_mails(written)
+
+    def _wrong_references(self) -> Iterable[Problem]:
+        mails, steps = self._part("mails"), self.onboarding.steps if self._part("onboarding") else ()
+        named = [(f"mails.{name}.sender", "sender", mail.sender, "senders") for name, mail in mails.items()]
+        named += [
+            (f"mails.{name}.category", "category", mail.category, "categories")
+            for name, mail in mails.items()
+            if mail.class_ == "marketing"
+        ]
+        named += [(f"mails.{name}.bonus", "bonus", mail.bonus, "bonuses") for name, mail in mails.items() if mail.bonus]
+        named += [(f"onboarding.steps[{at}].mail", "mail", step.mail, "mails") for at, step in enumerate(steps)]
+        if self._part("reengagement"):
+            named.append(("reengagement.mail", "mail", self.reengagement.mail, "mails"))
+        named += [
+            (f"managers.{name}.locale", "locale", one.locale, "locales") for name, one in self._part("managers").items()
+        ]
+        for path, kind, name, part in named:
+            if self._part(part) and name not in self._part(part):
+                yield Problem(path, f"unknown {kind} {name!r}; the {part} are {names(self._part(part))}")
+
+    def _missing_texts(self) -> Iterable[Problem]:
+        locales = self._part("locales")
+        for path, text in texts(self, "") if locales else ():
+            for locale in locales:
+                if locale not in text:
+                    yield Problem(path, f"missing locale {locale!r}; this playbook's locales are {names(locales)}")
+            for locale in text:
+                if locale not in locales:
+                    yield Problem(f"{path}.{locale}", f"unknown locale; this playbook's locales are {names(locales)}")
+
+    def _unwritten_mails(self, written: Mapping[str, Collection[str]]) -> Iterable[Problem]:
+        for name in self._part("mails"):
+            if name not in written:
+                yield Problem(
+                    f"mails.{name}", f"unknown mail; the mails written in shared/mails are {names(sorted(written))}"
+                )
+                continue
+            for locale in self._part("locales"):
+                if locale not in written[name]:
+                    yield Problem(
+                        f"mails.{name}", f"missing locale {locale!r}; it is written in {names(sorted(written[name]))}"
+                    )
+
+    def _part(self, name: str) -> Any:  # noqa: ANN401 - a part's own type
+        return getattr(self, name, {})
+
+    def locale_for(self, preferred: str | None) -> str:
+        """The playbook's locale nearest to what a member prefers (`ru-RU` -> `ru`), else the first one."""
+        language = (preferred or "").replace("_", "-").split("-")[0].lower()
+        return language if language in self.locales else self.locales[0]
+
+
+class FoundError(ValueError):
+    """Problems found by a whole-model rule, each with its own path below the model."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        super().__init__("; ".join(map(str, problems)))
+
+
+def raise_problems(problems: list[Problem]) -> None:
+    """Fail a model's validation with these problems, if there are any."""
+    if problems:
+        raise FoundError(problems)
+
+
+def names(allowed: Iterable[str]) -> str:
+    """Names as a message lists them."""
+    return ", ".join(allowed) or "none"
+
+
+def texts(value: object, path: str) -> Iterable[tuple[str, dict[str, str]]]:
+    """Every localised text below a model, with its path."""
+    if isinstance(value, Frozen):
+        for name, field in type(value).model_fields.items():
+            below = f"{path}.{field.alias or name}" if path else field.alias or name
+            member = getattr(value, name, None)
+            if field.annotation == Text and member is not None:
+                yield below, member
+            else:
+                yield from texts(member, below)
+    elif isinstance(value, dict):
+        for key, member in value.items():
+            yield from texts(member, f"{path}.{key}")
+    elif isinstance(value, list):
+        for at, member in enumerate(value):
+            if isinstance(member, dict):
+                yield f"{path}[{at}]", member
+            else:
+                yield from texts(member, f"{path}[{at}]")

@@ -1,0 +1,57 @@
+"""The log of events: put-if-absent, read by person and day."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+from botocore.exceptions import ClientError
+
+from shared.events import CommunityEvent
+from shared.model import Identity
+from shared.store import keys
+from shared.store.items import event_of, expiry
+from shared.store.table import Table
+from shared.store.wire import attributes, available, condition_failed
+
+
+class Log(Table):
+    """The events of the community, each once."""
+
+    def log(self, events: Sequence[CommunityEvent]) -> int:
+        """Put each event into the log unless it stands there; how many were new."""
+        return sum(self._log_one(event) for event in events)
+
+    def _log_one(self, event: CommunityEvent) -> bool:
+        pk, sk = keys.log(event.occurred_at.date(), Identity(event.platform, event.actor), event.id)
+        text = event.model_dump_json(exclude_none=True)
+        kept_from = max(event.occurred_at, event.received_at)
+        item = attributes({"pk": pk, "sk": sk, "event": text, "expires_at": expiry(kept_from)})
+        absent = "attribute_not_exists(pk)"
+        if event.timed:
+            return self._write("put_item", Item=item, ConditionExpression=absent)
+        guard = attributes({"pk": keys.seen(event.id)[0], "sk": "SEEN", "expires_at": expiry(kept_from)})
+        # An event without a time of its own lands in the day it was received, and a retry after midnight would land
+        # in the next: its guard and its log item are written together or not at all.
+        with available():
+            try:
+                self._client.transact_write_items(
+                    TransactItems=[
+                        {"Put": {"TableName": self._table, "Item": guard, "ConditionExpression": absent}},
+                        {"Put": {"TableName": self._table, "Item": item}},
+                    ]
+                )
+            except ClientError as exc:
+                if not condition_failed(exc):
+                    raise
+                return False
+        return True
+
+    def logged(self, identity: Identity, day: date) -> list[CommunityEvent]:
+        """What one person did on one platform on one UTC day."""
+        pk, sk = keys.log(day, identity, "")
+        items = self._query(
+            KeyConditionExpression="pk = :pk AND begins_with(sk, :sk)",
+            ExpressionAttributeValues=attributes({":pk": pk, ":sk": sk}),
+        )
+        return [event_of(item) for item in items]

@@ -1,0 +1,119 @@
+"""The send ledger: claims fenced by a token, facts put if absent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+from shared.model import Due, Member, Send, SendId, SendStatus, stamp
+from shared.store import keys
+from shared.store.items import due_of, member_of, send_item, send_of
+from shared.store.table import Table
+from shared.store.wire import attributes, available, key, values
+
+
+class Ledger(NamedTuple):
+    """One person as the mailer needs to know them."""
+
+    member: Member | None
+    dues: list[Due]
+    sends: list[Send]
+
+
+class Sends(Table):
+    """Every mail that was to be sent, and what became of it."""
+
+    def ledger(self, member_id: str) -> Ledger:
+        """A member, what is on the agenda for them and every line of their send ledger, as of now: one query."""
+        items = self._query(
+            KeyConditionExpression="pk = :pk AND sk BETWEEN :first AND :last",
+            ExpressionAttributeValues=attributes(
+                {":pk": keys.member(member_id)[0], ":first": keys.FIRST_DUE, ":last": keys.LAST_SEND}
+            ),
+            ConsistentRead=True,
+        )
+        found = list(items)
+        return Ledger(
+            member=next((member_of(item) for item in found if item["sk"] == keys.PROFILE), None),
+            dues=[due_of(item) for item in found if item["sk"].startswith(keys.FIRST_DUE)],
+            sends=[send_of(item) for item in found if item["sk"].startswith("SEND#")],
+        )
+
+    def sends(self, send_ids: Iterable[str]) -> dict[str, Send]:
+        """These lines of the ledger by id; those that are not there are absent."""
+        found = self._batch_get(keys.send(SendId.parse(send_id)) for send_id in send_ids)
+        return {item["send_id"]: send_of(item) for item in found}
+
+    def send(self, send_id: SendId) -> Send | None:
+        """One line of the ledger as of now."""
+        with available():
+            got = self._client.get_item(TableName=self._table, Key=key(keys.send(send_id)), ConsistentRead=True)
+        return send_of(values(got["Item"])) if "Item" in got else None
+
+    def claim(self, send: Send) -> Send | None:
+        """Take a send for one worker, if nobody holds or has settled it; None when taken, else how it stands.
+
+        A deferred send may be claimed again; every other state is somebody's or final.
+        """
+        old = self._write_or_old(
+            "put_item",
+            Item=send_item(send),
+            ConditionExpression="attribute_not_exists(pk) OR #status = :deferred",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues=attributes({":deferred": SendStatus.DEFERRED.value}),
+        )
+        return None if old is None else send_of(old)
+
+    def settle(self, claimed: Send, status: SendStatus, at: datetime, **changes: str | datetime | None) -> bool:
+        """Move a send on from a claim; False when the claim was lost meanwhile (its token is the fence)."""
+        sets = {"status": status.value, "at": stamp(at)} | {
+            name: stamp(value) if isinstance(value, datetime) else value
+            for name, value in changes.items()
+            if value is not None
+        }
+        return self._write(
+            "update_item",
+            Key=key(keys.send(SendId.parse(claimed.send_id))),
+            UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in sets),
+            # SES's own Send event may have settled it as sent before we could: then the rest is still ours to add.
+            ConditionExpression="#token = :token AND #status IN (:held, :settled)",
+            ExpressionAttributeNames={"#token": "token"} | {f"#{name}": name for name in sets},
+            ExpressionAttributeValues=attributes(
+                {f":{name}": value for name, value in sets.items()}
+                | {":token": claimed.token, ":held": claimed.status.value, ":settled": status.value}
+            ),
+        )
+
+    def skip(self, send: Send) -> bool:
+        """Record a mail that will not be sent, unless its intent is in the ledger already."""
+        return self._write("put_item", Item=send_item(send), ConditionExpression="attribute_not_exists(pk)")
+
+    def note_feedback(self, send_id: SendId, kind: str, at: datetime) -> bool:
+        """Note once what SES told of a send; False when the send is not in the ledger."""
+        return self._write(
+            "update_item",
+            Key=key(keys.send(send_id)),
+            UpdateExpression="SET feedback.#kind = if_not_exists(feedback.#kind, :at)",
+            ConditionExpression="attribute_exists(pk)",
+            ExpressionAttributeNames={"#kind": kind},
+            ExpressionAttributeValues=attributes({":at": stamp(at)}),
+        )
+
+    def note_sent(self, send_id: SendId, message_id: str, at: datetime) -> bool:
+        """Settle a send that SES says it accepted, whatever we believed; False when it was settled or is unknown."""
+        return self._write(
+            "update_item",
+            Key=key(keys.send(send_id)),
+            UpdateExpression="SET #status = :sent, message_id = :message, #at = :at REMOVE reason, #until",
+            ConditionExpression="attribute_exists(pk) AND NOT (#status IN (:sent, :skipped))",
+            ExpressionAttributeNames={"#status": "status", "#at": "at", "#until": "until"},
+            ExpressionAttributeValues=attributes(
+                {
+                    ":sent": SendStatus.SENT.value,
+                    ":skipped": SendStatus.SKIPPED.value,
+                    ":message": message_id,
+                    ":at": stamp(at),
+                }
+            ),
+        )
