@@ -79,6 +79,7 @@ class Limits(Frozen):
 class Breaker(Frozen):
     """When marketing mail pauses by itself, and how it goes on: percentages of the sends within `window`."""
 
+    mail: Key
     bounces_percent: float = Field(gt=0, le=100)
     complaints_percent: float = Field(gt=0, le=100)
     least_sends: int = Field(ge=1)
