@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from pydantic import JsonValue
+
 from shared.app import App
 from shared.errors import Unavailable
 from shared.experiments import share
@@ -48,13 +50,9 @@ def held_until(pause: Pause | None, send_id: str, rules: Breaker, now: datetime)
 
 
 def ask_to_look(app: App, at: datetime, reason: str = "") -> None:
-    """Have the figures looked at with the next tick; with a `reason` of SES's own, marketing pauses whatever they are."""
-    state = {"reason": reason} if reason else {}
-    due = Due(programme="mail", member_id=BREAKER_MEMBER, key=BREAKER_KEY, due_at=at, state=state)
-    if reason:
-        app.store.rearm(due)
-    else:
-        app.store.arm(due)
+    """Have the figures looked at with the next tick; with a `reason` of SES's own, marketing pauses in any case."""
+    state: dict[str, JsonValue] = {"reason": reason} if reason else {}
+    app.store.arm(Due(programme="mail", member_id=BREAKER_MEMBER, key=BREAKER_KEY, due_at=at, state=state))
 
 
 def look(due: Due, app: App, now: datetime) -> str:
@@ -82,7 +80,7 @@ def _figures(app: App, since: datetime, now: datetime) -> Pause:
 
 
 def _tell_managers(pause: Pause, due: Due, app: App, now: datetime) -> None:
-    figures = {
+    figures: dict[str, JsonValue] = {
         "reason": pause.reason,
         "sends": pause.sends,
         "bounces": pause.bounces,

@@ -1,4 +1,4 @@
-"""Who is in which group of an experiment, and what the experiment shows. Pure: the same member, always the same group."""
+"""Who is in which group of an experiment, and what it shows. Pure: the same member is always in the same group."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much marketing mail one member gets, and when: quiet hours, weekdays, and one budget over all programmes. Pure."""
+"""How much marketing mail a member gets, and when: quiet hours, weekdays, one budget over all programmes. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WEEK = timedelta(days=6)
 """A day and the six before it."""
 
 STEP = timedelta(minutes=15)
-"""How far to look on where the end of quiet hours shows twice on the clock: every zone's changes are multiples of it."""
+"""How far to look on where the end of quiet hours shows twice on the clock: all zones change by multiples of it."""
 
 
 def next_allowed(after: datetime, zone: ZoneInfo, limits: Limits) -> datetime:
@@ -24,7 +24,7 @@ def next_allowed(after: datetime, zone: ZoneInfo, limits: Limits) -> datetime:
         if get_args(Weekday)[local.weekday()] in limits.excluded_weekdays:
             after = at_local(local.date() + timedelta(days=1), time(), zone)
         elif limits.quiet_hours and _is_quiet(local.time(), limits.quiet_hours):
-            after = max(_end_of(limits.quiet_hours, local, zone), after + STEP)
+            after = _end_of(limits.quiet_hours, local, zone)
         else:
             return after
 
