@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from aws_lambda_powertools import Logger, single_metric
@@ -13,7 +14,7 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from shared.app import app
 from shared.errors import Unavailable
-from shared.model import PlannedMail, Send
+from shared.model import Pause, PlannedMail, Send
 from shared.sending import send_planned
 
 logger = Logger()
@@ -26,12 +27,13 @@ RESERVE_MS = 15_000
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailureResponse:
     """Send a batch of planned mails; those that could not be settled are reported, and so come again."""
-    return process_partial_response(event=event, record_handler=_send, processor=processor, context=context)
+    send = partial(_send, pause=app().store.pause())
+    return process_partial_response(event=event, record_handler=send, processor=processor, context=context)
 
 
-def _send(record: SQSRecord, lambda_context: LambdaContext) -> None:
+def _send(record: SQSRecord, lambda_context: LambdaContext, pause: Pause | None) -> None:
     try:
-        sent = _settle(record, lambda_context)
+        sent = _settle(record, lambda_context, pause)
     except Exception as exc:
         logger.warning("mail comes again", extra={"message_id": record.message_id, "error": type(exc).__name__})
         raise
@@ -40,7 +42,7 @@ def _send(record: SQSRecord, lambda_context: LambdaContext) -> None:
         metric.add_dimension("status", sent.status)
 
 
-def _settle(record: SQSRecord, context: LambdaContext) -> Send:
+def _settle(record: SQSRecord, context: LambdaContext, pause: Pause | None) -> Send:
     if context.get_remaining_time_in_millis() < RESERVE_MS:
         raise Unavailable("no time left in this invocation")
-    return send_planned(PlannedMail.model_validate_json(record.body), app(), app().clock())
+    return send_planned(PlannedMail.model_validate_json(record.body), app(), app().clock(), pause=pause)

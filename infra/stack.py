@@ -37,7 +37,7 @@ from infra.bundle import Asset
 from infra.observability import watch
 from shared.errors import UsageError
 
-FUNCTIONS = ("webhooks", "links", "react", "onboarding", "mailer", "mail_followups", "mail_feedback")
+FUNCTIONS = ("webhooks", "links", "react", "onboarding", "reengagement", "mailer", "mail_followups", "mail_feedback")
 """One for each module of functions/."""
 
 READ = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
@@ -49,6 +49,7 @@ TIMEOUTS = {
     "links": Duration.seconds(10),
     "react": Duration.seconds(60),
     "onboarding": Duration.seconds(120),
+    "reengagement": Duration.seconds(120),
     "mailer": Duration.seconds(60),
     "mail_followups": Duration.seconds(120),
     "mail_feedback": Duration.seconds(30),
@@ -148,7 +149,7 @@ class Flywheel(cdk.Stack):
         self._may("react", (*READ, *WRITE), table)
         self._may("react", enqueue, mails)
 
-        for ticking in ("onboarding", "mail_followups"):
+        for ticking in ("onboarding", "reengagement", "mail_followups"):
             self._may(ticking, (*READ, *WRITE), table, agenda)
             self._may(ticking, enqueue, mails)
 
@@ -186,8 +187,11 @@ class Flywheel(cdk.Stack):
                 self.mail_queue, batch_size=10, report_batch_item_failures=True, max_concurrency=MAILER_WORKERS
             )
         )
-        self._every_minute("onboarding")
-        self._every_minute("mail_followups")
+        every_minute = scheduler.ScheduleExpression.rate(Duration.minutes(1))
+        self._tick("onboarding", every_minute)
+        # On the quarters of the clock, not of the deploy: every zone's full hours fall on one.
+        self._tick("reengagement", scheduler.ScheduleExpression.cron(minute="0/15"))
+        self._tick("mail_followups", every_minute)
         self._on_mail_events()
 
     def _route(self, function: str, path: str, *methods: http.HttpMethod) -> None:
@@ -218,11 +222,11 @@ class Flywheel(cdk.Stack):
             on_failure=sources.SqsDlq(self.dead["Log"]),
         )
 
-    def _every_minute(self, function: str) -> None:
+    def _tick(self, function: str, schedule: scheduler.ScheduleExpression) -> None:
         scheduler.Schedule(
             self,
             f"{function}-tick",
-            schedule=scheduler.ScheduleExpression.rate(Duration.minutes(1)),
+            schedule=schedule,
             target=scheduled.LambdaInvoke(
                 self.functions[function],
                 input=scheduler.ScheduleTargetInput.from_object(

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
-from shared.model import Due, SendId
+from shared.model import Due, Group, SendId
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,23 @@ class Skip:
     mail: str
     reason: str
     planned_at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Try:
+    """Record that a member was asked, or is held out, in an experiment on whether asking has an effect."""
+
+    send_id: SendId
+    group: Group
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rest:
+    """Record that we stop asking a member to come back."""
+
+    member_id: str
+    at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,4 +84,4 @@ class Wake:
     at: datetime
 
 
-Action = SendMail | Skip | Arm | Advance | Done | Wake
+Action = SendMail | Skip | Try | Rest | Arm | Advance | Done | Wake

@@ -8,6 +8,7 @@ from datetime import datetime
 from shared.actions import Action
 from shared.app import App
 from shared.apply import apply
+from shared.errors import Unavailable
 from shared.model import Due, Member
 from shared.programmes import PROGRAMMES
 from shared.store.keys import AGENDA_SHARDS
@@ -61,12 +62,16 @@ def _settle(items: Sequence[Due], decide: Decide, app: App, now: datetime) -> li
     if not items:
         return []
     members = app.store.members(due.member_id for due in items)
-    decisions, failed = [], []
+    decisions: list[list[Action]] = []
+    failed: list[Exception] = []
     for due in items:
         try:
             decisions.append(decide(due, members.get(due.member_id)))
         except Exception as exc:  # noqa: BLE001 - raised with all the others once the rest is settled
             exc.add_note(f"agenda item {due.programme}/{due.key} of member {due.member_id}")
             failed.append(exc)
-    apply(decisions, app, now)
+    try:
+        apply(decisions, app, now)
+    except Unavailable as exc:  # what was not carried out is due still: the next tick takes it
+        failed.append(exc)
     return failed

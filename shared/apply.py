@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from shared.actions import Action, Advance, Arm, Done, SendMail, Skip, Wake
+from shared.actions import Action, Advance, Arm, Done, Rest, SendMail, Skip, Try, Wake
 from shared.app import App
 from shared.errors import Unavailable
-from shared.model import Due, PlannedMail, Send, SendStatus
+from shared.members import rest
+from shared.model import Attempt, Due, PlannedMail, Send, SendStatus
 from shared.store import Store
 
 
@@ -36,6 +37,11 @@ def _apply_one(action: Action, store: Store, now: datetime) -> None:
             pass  # enqueued before everything else
         case Skip():
             store.skip(_skipped(action, now))
+        case Try():
+            sent = action.send_id
+            store.note_attempt(Attempt(send_id=str(sent), member_id=sent.member_id, group=action.group, at=action.at))
+        case Rest():
+            store.change_member(action.member_id, lambda member: rest(member, action.at))
         case Arm():
             store.arm(
                 Due(

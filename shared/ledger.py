@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Literal
 from zlib import crc32
 
-from shared.localtime import next_local
+from shared import breaker
+from shared.limits import next_allowed, waits_for_room
+from shared.localtime import at_local, local_day, next_local
 from shared.members import why_not, zone_of
-from shared.model import Member, PlannedMail, Send, SendId, SendStatus
-from shared.playbook import Playbook
+from shared.model import Due, Member, Pause, PlannedMail, Send, SendId, SendStatus
+from shared.playbook import Mail, Playbook
 from shared.programmes import PROGRAMMES
 
 LEASE = timedelta(minutes=3)
@@ -35,25 +37,44 @@ class WhyNot:
     until: datetime | None = None
 
 
-def why_not_send(
-    member: Member | None, sends: Iterable[Send], planned: PlannedMail, playbook: Playbook, now: datetime
-) -> WhyNot | None:
-    """The first reason that a mail must not go out now, None when it may.
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is known when a mail is claimed: its member, what is on the agenda for them, and their ledger.
 
-    `sends` is the member's ledger, with the ledgers of members that proved to be the same person.
+    `sends` includes the ledgers of members that proved to be the same person; `pause` is the breaker's newest.
     """
+
+    member: Member | None
+    dues: Sequence[Due] = ()
+    sends: Sequence[Send] = ()
+    pause: Pause | None = None
+
+
+def why_not_send(facts: Facts, planned: PlannedMail, *, playbook: Playbook, now: datetime) -> WhyNot | None:
+    """The first reason that a mail must not go out now, None when it may."""
+    member, mail = facts.member, playbook.mails.get(planned.mail)
     if member is None:
         return WhyNot("unknown_member")
-    mail = playbook.mails.get(planned.mail)
-    if mail is None:
+    send_id = SendId.parse(planned.send_id)
+    programme = PROGRAMMES.get(send_id.programme)
+    if mail is None or (programme is None and mail.class_ == "marketing"):
         return WhyNot("not_in_playbook")
-    reason = why_not(member, mail)
+    reason = why_not(member, mail) or _about_the_past(facts, send_id, now)
+    reason = reason or (programme.no_longer(send_id, member, playbook) if programme else None)
     if reason is not None:
         return WhyNot(reason)
-    sends = [send for send in sends if send.send_id != planned.send_id]
-    if any(_step(send.send_id) == _step(planned.send_id) and _may_be_out(send, now) for send in sends):
-        return WhyNot("sent_before_merge")
-    return _about_time(member, sends, planned, playbook, now)
+    if programme is not None and now - planned.planned_at > programme.stale_after(playbook):
+        return WhyNot("stale")
+    if mail.class_ == "service":
+        return None
+    return _about_time(facts, planned, member=member, mail=mail, playbook=playbook, now=now)
+
+
+def _about_the_past(facts: Facts, send_id: SendId, now: datetime) -> str | None:
+    """The same mail may have gone to the same person under another member id, before the two were merged."""
+    others = [send for send in facts.sends if send.send_id != str(send_id)]
+    out = any(_step(send.send_id) == _step(str(send_id)) and _may_be_out(send, now) for send in others)
+    return "sent_before_merge" if out else None
 
 
 def _step(send_id: str) -> tuple[str, str, str]:
@@ -76,20 +97,72 @@ def _may_be_out(send: Send, now: datetime) -> bool:
 
 
 def _about_time(
-    member: Member, sends: Iterable[Send], planned: PlannedMail, playbook: Playbook, now: datetime
+    facts: Facts, planned: PlannedMail, *, member: Member, mail: Mail, playbook: Playbook, now: datetime
 ) -> WhyNot | None:
-    programme = PROGRAMMES[SendId.parse(planned.send_id).programme]
-    if now - planned.planned_at > programme.stale_after(playbook):
-        return WhyNot("stale")
-    near = [send for send in sends if _step(send.send_id)[0] == _step(planned.send_id)[0] and _may_be_out(send, now)]
-    if any(_held(send, now) for send in near):
-        return WhyNot("min_gap", until=retry_at(planned, now))  # another mailer is at it this very moment
-    free_at = max((send.at + programme.min_gap(playbook) for send in near), default=now)
-    if free_at <= now:
-        return None
+    """Whether this is a moment for marketing mail at all, and for this mail to this member."""
+    if (held := breaker.held_until(facts.pause, planned.send_id, playbook.breaker, now)) is not None:
+        return WhyNot(*held)
     zone = zone_of(member, playbook)
-    at_its_hour = next_local(free_at, planned.planned_at.astimezone(zone).time(), zone)
-    return WhyNot("min_gap", until=free_at if free_at - now < SHORTLY else at_its_hour)
+    allowed_at = next_allowed(now, zone, playbook.limits)
+    if allowed_at > now and not (mail.at_once and now - planned.planned_at < SHORTLY):
+        return WhyNot("quiet_hours", until=allowed_at)
+    out = _marketing(facts.sends, planned, playbook, now)
+    if any(_held(send, now) for send in out):
+        return WhyNot("one_at_a_time", until=retry_at(planned, now))  # another mailer is at it this very moment
+    usual = planned.planned_at.astimezone(zone).time()
+    if (free_at := _gap_ends(out, planned, playbook)) is not None and free_at > now:
+        at_its_hour = next_local(free_at, usual, zone)
+        return WhyNot("min_gap", until=free_at if free_at - now < SHORTLY else at_its_hour)
+    reserved = _reserved(facts, planned, member=member, playbook=playbook, now=now)
+    room_at = waits_for_room(
+        [send.at for send in out], reserved, usual=usual, zone=zone, limits=playbook.limits, now=now
+    )
+    return WhyNot("budget", until=room_at) if room_at is not None else None
+
+
+def _marketing(sends: Iterable[Send], planned: PlannedMail, playbook: Playbook, now: datetime) -> list[Send]:
+    """Every other marketing mail that went to the member, or may have; a mail no longer in the playbook was one."""
+    others = (send for send in sends if send.send_id != planned.send_id and _may_be_out(send, now))
+    return [send for send in others if not ((mail := playbook.mails.get(send.mail)) and mail.class_ == "service")]
+
+
+def _gap_ends(out: Iterable[Send], planned: PlannedMail, playbook: Playbook) -> datetime | None:
+    """When the programme's own gap after its last mail ends."""
+    name = SendId.parse(planned.send_id).programme
+    gap = PROGRAMMES[name].min_gap(playbook)
+    return max((send.at + gap for send in out if SendId.parse(send.send_id).programme == name), default=None)
+
+
+def _reserved(facts: Facts, planned: PlannedMail, *, member: Member, playbook: Playbook, now: datetime) -> int:
+    """How many mails of higher priority are still to come on the member's day, and have the first right to its room."""
+    zone = zone_of(member, playbook)
+    today_ends = at_local(local_day(now, zone) + timedelta(days=1), time(), zone)
+    waiting = [
+        send.mail
+        for send in facts.sends
+        if send.send_id != planned.send_id and _waits(send, playbook, now) and (send.until or now) < today_ends
+    ]
+    coming = [
+        PROGRAMMES[due.programme].next_mail(due, member, playbook)
+        for due in facts.dues
+        if due.programme in PROGRAMMES and due.due_at < today_ends
+    ]
+    mine = _rank(planned.mail, playbook)
+    return sum(_rank(mail, playbook) < mine for mail in (*waiting, *coming) if mail is not None)
+
+
+def _waits(send: Send, playbook: Playbook, now: datetime) -> bool:
+    """Whether a deferred mail still has its chance: one that is stale has lost it."""
+    programme = PROGRAMMES.get(SendId.parse(send.send_id).programme)
+    fresh = programme is not None and now - send.planned_at <= programme.stale_after(playbook)
+    return send.status is SendStatus.DEFERRED and fresh
+
+
+def _rank(mail: str, playbook: Playbook) -> int:
+    """The place of a mail's category in the playbook: what stands higher goes first."""
+    order = list(playbook.categories)
+    category = playbook.mails[mail].category if mail in playbook.mails else ""
+    return order.index(category) if category in order else len(order)
 
 
 def retry_at(planned: PlannedMail, now: datetime) -> datetime:

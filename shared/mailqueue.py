@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from botocore.exceptions import ClientError, HTTPClientError
+from botocore.exceptions import ConnectionError as NoConnection
+
+from shared.errors import Unavailable
 from shared.model import PlannedMail
 
 if TYPE_CHECKING:
@@ -21,11 +25,14 @@ class MailQueue:
         self._url = url
 
     def put(self, mails: Sequence[PlannedMail]) -> frozenset[str]:
-        """Enqueue mails; the send ids of those that the queue refused."""
+        """Enqueue mails; the send ids of those that the queue refused. Raises Unavailable when it is away."""
         refused: set[str] = set()
         for at in range(0, len(mails), BATCH):
             batch = mails[at : at + BATCH]
             entries = [{"Id": str(number), "MessageBody": mail.model_dump_json()} for number, mail in enumerate(batch)]
-            got = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)  # type: ignore[arg-type]
+            try:
+                got = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)  # type: ignore[arg-type]
+            except (ClientError, HTTPClientError, NoConnection) as exc:
+                raise Unavailable(f"the mail queue did not take a batch: {type(exc).__name__}") from exc
             refused |= {batch[int(failed["Id"])].send_id for failed in got.get("Failed", [])}
         return frozenset(refused)

@@ -152,13 +152,14 @@ def suppression_of(member: Member) -> Suppression | None:
 
 
 def is_dormant(member: Member) -> bool:
-    """Whether we stopped asking this member to come back, and they have not: by doing something, or by asking for mail.
+    """Whether we stopped asking this member to come back, and they have not: by being active, joining, or wanting mail.
 
-    Both are told by the newest moment, whichever was recorded first.
+    It is told by the newest of these moments, whichever was recorded first.
     """
     if member.dormant_at is None:
         return False
     came = [member.last_active_at, *(decision.at for decision in member.consent.values() if decision.given)]
+    came += [member.status_at] if member.status == "active" else []
     return not any(moment is not None and moment >= member.dormant_at for moment in came)
 
 

@@ -13,10 +13,23 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.app import App
+from shared.breaker import BREAKER_KEY, BREAKER_MEMBER, PAUSED_BY_SES
 from shared.errors import Unavailable
-from shared.ledger import IN_DOUBT, LEASE, SEND_EVENT_WINDOW, after_the_window, held_until, retry_at, why_not_send
-from shared.mail import Composed, Links, compose
-from shared.model import Did, Due, Identity, Member, PlannedMail, Send, SendId, SendStatus
+from shared.ledger import (
+    IN_DOUBT,
+    LEASE,
+    SEND_EVENT_WINDOW,
+    Facts,
+    after_the_window,
+    held_until,
+    retry_at,
+    why_not_send,
+)
+from shared.mail import Composed, Gathered, Links, compose, highlights_of
+from shared.model import Did, Due, Identity, Member, Pause, PlannedMail, Send, SendId, SendStatus
+from shared.pausing import ask_to_look, look
+from shared.programmes.reengagement import last_seen
+from shared.recipients import manager_of
 from shared.store.keys import AGENDA_SHARDS
 
 AGENDA = "mail"
@@ -34,8 +47,8 @@ class Claim:
     settled: bool = False
 
 
-def send_planned(planned: PlannedMail, app: App, now: datetime) -> Send:
-    """Send one planned mail, or record why not; the ledger's line after it.
+def send_planned(planned: PlannedMail, app: App, now: datetime, *, pause: Pause | None = None) -> Send:
+    """Send one planned mail, or record why not; the ledger's line after it. `pause` is the breaker's newest.
 
     Raises Unavailable when another worker holds it: the queue brings it back.
     """
@@ -44,14 +57,13 @@ def send_planned(planned: PlannedMail, app: App, now: datetime) -> Send:
     if taken is not None:
         return _already(taken, planned, app, now)
     with _released_unless_settled(Claim(claimed), app, now) as claim:
-        member, _, sends = app.store.ledger(claimed.member_id)
-        for absorbed in sorted(member.absorbed) if member else ():
-            sends += app.store.ledger(absorbed).sends
-        why_not = why_not_send(member, sends, planned, app.playbook, now)
+        facts = _gather(claimed.member_id, pause, app)
+        why_not = why_not_send(facts, planned, playbook=app.playbook, now=now)
         if why_not is not None and why_not.until is not None:
             return _defer(claim, planned, app, now, why_not.until, why_not.reason)
-        if why_not is not None or member is None:
-            return _settle(claim, app, now, SendStatus.SKIPPED, reason=why_not.reason if why_not else "unknown_member")
+        if why_not is not None or facts.member is None:
+            return _skip(claim, planned, app, now, why_not.reason if why_not else "unknown_member")
+        member = facts.member
         mail = _compose(planned, member, app, now)
         app.pace.wait()
         return _hand_over(claim, planned, mail, app, now)
@@ -77,7 +89,12 @@ def follow_up_all(app: App, now: datetime) -> Counter[str]:
 
 
 def follow_up(due: Due, app: App, now: datetime) -> str:
-    """Look again at a deferred or doubtful send; what was done, as `after_the_window` names it."""
+    """Look again at a deferred or doubtful send; what was done, as `after_the_window` names it.
+
+    Or look at the figures of the breaker, when it is that that is due.
+    """
+    if (due.member_id, due.key) == (BREAKER_MEMBER, BREAKER_KEY):
+        return look(due, app, now)
     planned = PlannedMail.model_validate(due.state)
     send = app.store.send(SendId.parse(planned.send_id))
     mail = app.playbook.mails.get(planned.mail)
@@ -145,23 +162,41 @@ def _released_unless_settled(claim: Claim, app: App, now: datetime) -> Iterator[
             app.store.settle(claim.send, SendStatus.DEFERRED, now, reason="error")
 
 
+def _gather(member_id: str, pause: Pause | None, app: App) -> Facts:
+    """What is known of a mail's member, or of the manager it is for, as of now."""
+    member, dues, sends = app.store.ledger(member_id)
+    member = member or manager_of(member_id, app.playbook)
+    for absorbed in sorted(member.absorbed) if member else ():
+        sends += app.store.ledger(absorbed).sends
+    return Facts(member=member, dues=dues, sends=sends, pause=pause)
+
+
 def _compose(planned: PlannedMail, member: Member, app: App, now: datetime) -> Composed:
     rules = app.playbook.mails[planned.mail]
-    base, signer = app.settings.links_url, app.signer
-    links = Links(
-        unsubscribe=f"{base}/l/u/{signer.sign('unsubscribe', member.id)}",
-        survey=f"{base}/l/s/{signer.sign('survey', member.id, SendId.parse(planned.send_id).occurrence)}",
-    )
     did = what_they_did(member, now - rules.recognises, app) if rules.recognises else Did()
+    seen = last_seen(member)
+    news = highlights_of(app.store.published(seen, now), app.playbook, seen, now) if rules.highlights else ()
+    gathered = Gathered(did=did, news=news, figures=planned.figures, leave_out=planned.leave_out)
     return compose(
         app.mails,
         mail=planned.mail,
         member=member,
         playbook=app.playbook,
-        links=links,
-        did=did,
-        leave_out=planned.leave_out,
+        links=_links(planned, member, app, now),
+        gathered=gathered,
         now=now,
+    )
+
+
+def _links(planned: PlannedMail, member: Member, app: App, now: datetime) -> Links:
+    sign, base = app.signer.sign, f"{app.settings.links_url}/l"
+    bonus = app.playbook.mails[planned.mail].bonus
+    ends = now + app.playbook.bonuses[bonus].valid_for if bonus else now
+    return Links(
+        unsubscribe=f"{base}/u/{sign('unsubscribe', member.id)}",
+        preferences=f"{base}/p/{sign('preferences', member.id)}",
+        survey=f"{base}/s/{sign('survey', member.id, SendId.parse(planned.send_id).occurrence)}",
+        bonus=f"{base}/b/{sign('bonus', member.id, bonus, ends.isoformat())}" if bonus else "",
     )
 
 
@@ -170,20 +205,25 @@ def _hand_over(claim: Claim, planned: PlannedMail, mail: Composed, app: App, now
     outcome = app.ses.send(mail, SendId.parse(planned.send_id))
     match outcome.kind:
         case "accepted":
-            return _settle(
-                claim, app, now, SendStatus.SENT, message_id=outcome.detail, subject=mail.subject, locale=mail.locale
-            )
+            told = {"subject": mail.subject, "locale": mail.locale, "variant": mail.variant}
+            return _settle(claim, app, now, SendStatus.SENT, message_id=outcome.detail, **told)
         case "refused":
             return _settle(claim, app, now, SendStatus.PARKED, reason=outcome.detail)
         case "not_sent":
+            if outcome.detail in PAUSED_BY_SES:
+                ask_to_look(app, now, PAUSED_BY_SES[outcome.detail])
             return _defer(claim, planned, app, now, retry_at(planned, now), outcome.detail)
         case "in_doubt":
             return _doubt(claim, planned, app, now, outcome.detail)
 
 
+def _skip(claim: Claim, planned: PlannedMail, app: App, now: datetime, reason: str) -> Send:
+    return _settle(claim, app, now, SendStatus.SKIPPED, reason=reason, waited_for=planned.waited_for)
+
+
 def _defer(claim: Claim, planned: PlannedMail, app: App, now: datetime, until: datetime, reason: str) -> Send:
     """Put it on the agenda first, then release: a crash in between is found by the agenda."""
-    _look_again(planned, app, until)
+    _look_again(planned.model_copy(update={"waited_for": reason}), app, until)
     return _settle(claim, app, now, SendStatus.DEFERRED, reason=reason, until=until)
 
 

@@ -6,16 +6,15 @@ Two pure functions over (event or due item, member, playbook, now). Knows no AWS
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from hashlib import sha256
-from zoneinfo import ZoneInfo
 
 from pydantic import Field, TypeAdapter
 
 from shared.actions import Action, Advance, Arm, Done, SendMail, Skip, Wake
 from shared.events import CommunityEvent, Frozen, MemberJoined, MemberUpdated, Utc
 from shared.localtime import at_local, local_day, next_local
-from shared.members import meets, zone_of
+from shared.members import meets, send_time, zone_of
 from shared.model import Due, Member, SendId
 from shared.playbook import Playbook, Step
 
@@ -47,12 +46,12 @@ def on_event(event: CommunityEvent, before: Member | None, member: Member, playb
     if isinstance(event, MemberUpdated) or (isinstance(event, MemberJoined) and before is not None):
         # Asked of the event, not of the difference to before: a retry finds the difference folded in already.
         told = (member.told_at.get("email"), member.told_at.get("timezone"))
-        actions += on_merge(member, event.received_at) if event.occurred_at in told else []
+        actions += wake(member, event.received_at) if event.occurred_at in told else []
     return actions
 
 
-def on_merge(member: Member, now: datetime) -> list[Action]:
-    """Look again at a member of whom more is known now: an address, a zone."""
+def wake(member: Member, now: datetime) -> list[Action]:
+    """Look again at a member of whom more is known now: an address, a zone, an hour."""
     return [Wake(programme=NAME, member_id=member.id, key=KEY, at=now)]
 
 
@@ -60,14 +59,13 @@ def on_due(due: Due, member: Member | None, playbook: Playbook, now: datetime) -
     """Settle the steps that are due, and say when to look again."""
     rules = playbook.onboarding
     enrolment = _STATE.validate_python(due.state)
-    zone = zone_of(member, playbook)
     actions: list[Action] = []
     if member is None or member.merged_into is not None:
         gone = "merged" if member else "unknown_member"
-        missed = ((step, step_due_at(step, enrolment, playbook, zone)) for step in _open_steps(playbook, enrolment))
+        missed = ((step, step_due_at(step, enrolment, playbook, member)) for step in _open_steps(playbook, enrolment))
         return [*(_skip(due, step, at, gone) for step, at in missed if at <= now), Done(due=due)]
     for step in _open_steps(playbook, enrolment):
-        at = step_due_at(step, enrolment, playbook, zone)
+        at = step_due_at(step, enrolment, playbook, member)
         if at > now:
             return [*actions, _look_again(due, enrolment, at)]
         reason = _reason_to_skip(step, member, now - at, playbook)
@@ -77,7 +75,7 @@ def on_due(due: Due, member: Member | None, playbook: Playbook, now: datetime) -
             continue
         if member.email is None:
             return [*actions, _look_again(due, enrolment, at + rules.wait_for_address)]
-        if (not_before := _not_before(enrolment, step, playbook, zone)) > now:
+        if (not_before := _not_before(enrolment, step, playbook, member)) > now:
             return [*actions, _look_again(due, enrolment, not_before)]
         actions.append(_send(due, step, member, at))
         planned = max(at, not_before)
@@ -96,24 +94,49 @@ def plan(playbook: Playbook) -> str:
 def rearrange(due: Due, member: Member | None, playbook: Playbook) -> list[Action]:
     """Move an agenda item to what is next under the playbook as it is now; nothing when that has not changed."""
     enrolment = _STATE.validate_python(due.state)
-    zone = zone_of(member, playbook)
     steps = _open_steps(playbook, enrolment)
     at = (
-        step_due_at(steps[0], enrolment, playbook, zone)
+        step_due_at(steps[0], enrolment, playbook, member)
         if steps
         else enrolment.joined_at + playbook.onboarding.open_for
     )
     if steps:
-        at = max(at, _not_before(enrolment, steps[0], playbook, zone))
+        at = max(at, _not_before(enrolment, steps[0], playbook, member))
     return [] if at == due.due_at else [_look_again(due, enrolment, at)]
 
 
-def step_due_at(step: Step, enrolment: Enrolment, playbook: Playbook, zone: ZoneInfo) -> datetime:
+def no_longer(send_id: SendId, member: Member, playbook: Playbook) -> str | None:
+    """Which of a step's `unless` has come true since its mail was decided on."""
+    steps = (step for step in playbook.onboarding.steps if step.key == send_id.step)
+    conditions = (condition for step in steps for condition in step.unless)
+    return next((f"unless_{condition}" for condition in conditions if meets(member, condition)), None)
+
+
+def next_mail(due: Due, member: Member, playbook: Playbook) -> str | None:  # noqa: ARG001 - every programme's signature
+    """The mail of the first step that is still open."""
+    return next((step.mail for step in _open_steps(playbook, _STATE.validate_python(due.state))), None)
+
+
+def over_at(member: Member, playbook: Playbook) -> datetime | None:
+    """The end of the day of the last step, for a member who was enrolled; None for others."""
+    if member.joined_at is None or member.joined_at < playbook.onboarding.start:
+        return None
+    zone = zone_of(member, playbook)
+    last = max(step.day for step in playbook.onboarding.steps)
+    return at_local(local_day(member.joined_at, zone) + timedelta(days=last), time(), zone)
+
+
+def step_due_at(step: Step, enrolment: Enrolment, playbook: Playbook, member: Member | None) -> datetime:
     """When a step is due: day 1 at once; day N at its local time on the (N-1)th local calendar day after joining."""
     if step.day == 1:
         return enrolment.joined_at
+    zone = zone_of(member, playbook)
     day = local_day(enrolment.joined_at, zone) + timedelta(days=step.day - 1)
-    return at_local(day, step.send_at or playbook.onboarding.send_at, zone)
+    return at_local(day, _clock(step, member, playbook), zone)
+
+
+def _clock(step: Step, member: Member | None, playbook: Playbook) -> time:
+    return send_time(member, step.send_at or playbook.onboarding.send_at)
 
 
 def _enrols(member: Member, joined_at: datetime, playbook: Playbook) -> bool:
@@ -138,12 +161,13 @@ def _reason_to_skip(step: Step, member: Member, late: timedelta, playbook: Playb
     return "stale" if late > rules.stale_after else None
 
 
-def _not_before(enrolment: Enrolment, step: Step, playbook: Playbook, zone: ZoneInfo) -> datetime:
+def _not_before(enrolment: Enrolment, step: Step, playbook: Playbook, member: Member | None) -> datetime:
     """The first moment that keeps `min_gap` after the last mail, at the step's local time."""
     last = enrolment.last_sent_at
     if last is None:
         return enrolment.joined_at
-    return next_local(last + playbook.onboarding.min_gap, step.send_at or playbook.onboarding.send_at, zone)
+    zone = zone_of(member, playbook)
+    return next_local(last + playbook.onboarding.min_gap, _clock(step, member, playbook), zone)
 
 
 def _settle(enrolment: Enrolment, step: Step) -> Enrolment:

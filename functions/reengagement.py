@@ -1,0 +1,23 @@
+"""Every quarter of an hour -> the inactivity timers that are due. All zones' full hours fall on one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools.utilities.typing import LambdaContext
+
+from shared.agenda import tick
+from shared.app import app, scheduled_at
+
+logger = Logger()
+metrics = Metrics()
+
+
+@metrics.log_metrics
+@logger.inject_lambda_context
+def handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001 - Lambda's signature
+    """Settle what is due of the re-engagement programme."""
+    looked_at = tick("reengagement", app(), scheduled_at(event, app().clock))
+    metrics.add_metric("ReengagementDue", MetricUnit.Count, looked_at)
