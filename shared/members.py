@@ -158,9 +158,11 @@ def is_dormant(member: Member) -> bool:
     """
     if member.dormant_at is None:
         return False
-    came = [member.last_active_at, *(decision.at for decision in member.consent.values() if decision.given)]
-    came += [member.status_at] if member.status == "active" else []
-    return not any(moment is not None and moment >= member.dormant_at for moment in came)
+    since = member.dormant_at
+    came = [decision.at for decision in member.consent.values() if decision.given]
+    came += [member.status_at] if member.status == "active" and member.status_at else []
+    seen = member.last_active_at  # right to its day only
+    return not any(moment >= since for moment in came) and (seen is None or seen.date() < since.date())
 
 
 def consents(member: Member, category: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -9,13 +10,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.ledger import IN_DOUBT, LEASE, SEND_EVENT_WINDOW, WhyNot, after_the_window, retry_at, why_not_send
-from shared.model import Consent, Member, PlannedMail, Send, SendStatus, address_hash
+from shared.addresses import address_hash
+from shared.breaker import LOOK_AGAIN
+from shared.ledger import (
+    IN_DOUBT,
+    LEASE,
+    SEND_EVENT_WINDOW,
+    Facts,
+    WhyNot,
+    after_the_window,
+    retry_at,
+    why_not_send,
+)
+from shared.model import Consent, Due, Member, Pause, PlannedMail, Send, SendStatus, Suppression
 from shared.playbook import Playbook, check
-from tests.builders import JOINED, a_member, a_planned_mail, a_playbook, a_send, at, raw_playbook
+from tests.builders import (
+    JOINED,
+    a_member,
+    a_planned_mail,
+    a_playbook,
+    a_send,
+    an_enrolment,
+    at,
+    raw_playbook,
+)
 
 TICK = timedelta(microseconds=1)
-SUPPRESSED = {"suppressed_at": JOINED, "suppressed_by": "bounce", "suppressed_address": address_hash("ada@example.com")}
+SUPPRESSED = {"suppressions": {address_hash("ada@example.com"): Suppression(reason="bounce", at=JOINED)}}
 NO = Consent(given=False, at=JOINED)
 YES = Consent(given=True, at=JOINED)
 
@@ -26,8 +47,11 @@ def why_not(
     planned: PlannedMail | None = None,
     playbook: Playbook | None = None,
     now: datetime = JOINED,
+    dues: Sequence[Due] = (),
+    pause: Pause | None = None,
 ) -> WhyNot | None:
-    return why_not_send(member, sends, planned or a_planned_mail(), playbook or a_playbook(), now)
+    facts = Facts(member=member, dues=dues, sends=sends, pause=pause)
+    return why_not_send(facts, planned or a_planned_mail(), playbook=playbook or a_playbook(), now=now)
 
 
 def service_mails() -> Playbook:
@@ -61,7 +85,7 @@ class TestAboutTheMember:
         ("changes", "reason"),
         [
             ({"email": None}, "no_address"),
-            (SUPPRESSED, "suppressed"),
+            (SUPPRESSED, "suppressed_bounce"),
             ({"merged_into": "mb"}, "merged"),
         ],
     )
@@ -72,12 +96,12 @@ class TestAboutTheMember:
     def test_the_first_of_several_reasons_is_told(self) -> None:
         everything = {"merged_into": "mb", "status": "banned", "role": "bot", "email": None, **SUPPRESSED}
         reasons = []
-        for name in ("merged_into", "status", "role", "email", "suppressed_address"):
+        for name in ("merged_into", "status", "role", "email", "suppressions"):
             found = why_not(a_member(**everything))
             assert found is not None
             reasons.append(found.reason)
             del everything[name]
-        assert reasons == ["merged", "banned", "bot", "no_address", "suppressed"]
+        assert reasons == ["merged", "banned", "bot", "no_address", "suppressed_bounce"]
 
 
 class TestConsent:
@@ -129,7 +153,7 @@ class TestAboutTime:
     def test_a_mail_in_another_mailer_s_hands_is_waited_for(self) -> None:
         held = a_send(status=SendStatus.CLAIMED, token="t", lease_until=JOINED + LEASE)
         planned = a_planned_mail("check_in")
-        assert why_not(a_member(), held, planned=planned) == WhyNot("min_gap", until=retry_at(planned, JOINED))
+        assert why_not(a_member(), held, planned=planned) == WhyNot("one_at_a_time", until=retry_at(planned, JOINED))
 
     def test_a_mail_kept_waiting_for_long_comes_at_its_own_hour(self) -> None:
         planned = a_planned_mail("check_in", planned_at=at("2030-01-03T09:00Z"))
@@ -142,7 +166,7 @@ class TestAboutTime:
         assert why_not(a_member(absorbed=frozenset({"mb"})), before) == WhyNot("sent_before_merge")
 
     def test_another_programme_s_mail_asks_for_no_gap(self) -> None:
-        other = a_send(send_id=f"report/weekly/{a_member().id}/1")
+        other = a_send(send_id=f"report/weekly/{a_member().id}/1", at=JOINED - timedelta(days=1))
         assert why_not(a_member(), other) is None
 
     def test_a_deferred_mail_is_never_free_before_it_says(self) -> None:
@@ -151,6 +175,166 @@ class TestAboutTime:
         assert found is not None
         assert found.until is not None
         assert why_not(a_member(), *sends, planned=a_planned_mail("check_in"), now=found.until) is None
+
+
+def a_playbook_with(**limits: Any) -> Playbook:
+    raw = raw_playbook()
+    raw["limits"].update(limits)
+    raw["onboarding"]["min_gap"] = "0h"
+    return check(raw, source="playbook")
+
+
+def planned(mail: str = "check_in", programme: str = "onboarding", **changes: Any) -> PlannedMail:
+    send_id = f"{programme}/{mail}/{a_member().id}/1"
+    return a_planned_mail(**{"send_id": send_id, "mail": mail, "planned_at": at("2030-01-03T09:00Z")} | changes)
+
+
+class TestQuietHours:
+    """Quiet from 21:00 to 08:00 in Berlin, which is an hour ahead of UTC."""
+
+    def test_a_mail_at_night_waits_for_the_morning(self) -> None:
+        late = planned(planned_at=at("2030-01-03T20:30Z"))
+        assert why_not(a_member(), planned=late, now=at("2030-01-03T20:30Z")) == WhyNot(
+            "quiet_hours", until=at("2030-01-04T07:00Z")
+        )
+
+    def test_an_excluded_weekday_is_waited_out(self) -> None:
+        friday = at("2030-01-04T09:00Z")
+        playbook = a_playbook_with(excluded_weekdays=["friday", "saturday", "sunday"])
+        found = why_not(a_member(), planned=planned(planned_at=friday), playbook=playbook, now=friday)
+        assert found == WhyNot("quiet_hours", until=at("2030-01-07T07:00Z"))
+
+    def test_who_has_just_joined_at_night_is_welcomed_at_once(self) -> None:
+        night = at("2030-01-01T23:30Z")
+        welcome = a_planned_mail(planned_at=night)
+        assert why_not(a_member(), planned=welcome, now=night) is None
+        late = why_not(a_member(), planned=welcome, now=night + timedelta(hours=1))
+        assert late == WhyNot("quiet_hours", until=at("2030-01-02T07:00Z"))
+
+    def test_a_service_mail_knows_no_night(self) -> None:
+        assert why_not(a_member(), playbook=service_mails(), now=at("2030-01-01T23:30Z")) is None
+
+
+class TestBudget:
+    def test_a_second_mail_of_a_day_waits_for_its_hour_tomorrow(self) -> None:
+        first = a_send("welcome", at=at("2030-01-03T07:30Z"))
+        found = why_not(a_member(), first, planned=planned(), playbook=a_playbook_with(), now=at("2030-01-03T09:00Z"))
+        assert found == WhyNot("budget", until=at("2030-01-04T09:00Z"))
+
+    def test_a_fourth_mail_waits_until_the_first_is_a_week_old(self) -> None:
+        sends = [a_send(f"s{day}", at=at(f"2030-01-0{day}T09:00Z")) for day in (1, 3, 5)]
+        found = why_not(
+            a_member(),
+            *sends,
+            planned=planned(planned_at=at("2030-01-06T09:00Z")),
+            playbook=a_playbook_with(),
+            now=at("2030-01-06T09:00Z"),
+        )
+        assert found == WhyNot("budget", until=at("2030-01-08T09:00Z"))
+
+    def test_mails_of_all_programmes_are_one_budget(self) -> None:
+        other = a_send(send_id=f"reengagement/attempt1/{a_member().id}/20291201", mail="miss_you", at=JOINED)
+        now = at("2030-01-01T15:00Z")
+        found = why_not(a_member(), other, planned=planned(planned_at=now), now=now)
+        assert found is not None
+        assert found.reason == "budget"
+
+    def test_service_mails_and_mails_not_sent_use_no_budget(self) -> None:
+        now = at("2030-01-03T09:00Z")
+        notice = a_send(send_id="operations/paused/ma/1", mail="mail_paused", at=now)
+        skipped = a_send("welcome", status=SendStatus.SKIPPED, at=now)
+        assert why_not(a_member(), notice, skipped, planned=planned(), playbook=a_playbook_with(), now=now) is None
+
+    def test_a_mail_that_waited_for_the_budget_goes_when_it_said(self) -> None:
+        sends = [a_send(f"s{day}", at=at(f"2030-01-0{day}T09:00Z")) for day in (1, 3, 5)]
+        mail = planned(planned_at=at("2030-01-06T09:00Z"))
+        found = why_not(a_member(), *sends, planned=mail, playbook=a_playbook_with(), now=at("2030-01-06T09:00Z"))
+        assert found is not None
+        assert found.until is not None
+        assert why_not(a_member(), *sends, planned=mail, playbook=a_playbook_with(), now=found.until) is None
+
+
+class TestPriority:
+    NOW = at("2030-01-03T09:00Z")
+
+    def asked(self, **facts: Any) -> WhyNot | None:
+        mail = planned("miss_you", "reengagement", planned_at=self.NOW)
+        mail = mail.model_copy(update={"send_id": f"reengagement/attempt1/{a_member().id}/20300101"})
+        sends = facts.pop("sends", ())
+        return why_not(a_member(), *sends, planned=mail, playbook=a_playbook_with(), now=self.NOW, **facts)
+
+    def test_a_lower_mail_leaves_the_day_to_a_higher_one_still_to_come(self) -> None:
+        step = an_enrolment().model_copy(update={"due_at": at("2030-01-03T15:00Z")})
+        assert self.asked(dues=[step]) == WhyNot("budget", until=at("2030-01-04T09:00Z"))
+
+    def test_a_step_of_tomorrow_takes_nothing_of_today(self) -> None:
+        step = an_enrolment().model_copy(update={"due_at": at("2030-01-04T09:00Z")})
+        assert self.asked(dues=[step]) is None
+
+    def test_a_higher_mail_that_waits_has_the_first_right(self) -> None:
+        waiting = a_send("check_in", status=SendStatus.DEFERRED, until=self.NOW, planned_at=self.NOW)
+        assert self.asked(sends=[waiting]) == WhyNot("budget", until=at("2030-01-04T09:00Z"))
+
+    def test_a_higher_mail_that_got_stuck_holds_up_nobody(self) -> None:
+        stuck = a_send("check_in", status=SendStatus.DEFERRED, planned_at=at("2029-12-01T09:00Z"))
+        assert self.asked(sends=[stuck]) is None
+
+    def test_a_higher_mail_does_not_wait_for_a_lower_one(self) -> None:
+        timer = Due(programme="reengagement", member_id=a_member().id, key="inactivity", due_at=self.NOW)
+        step = planned(planned_at=self.NOW)
+        assert why_not(a_member(), planned=step, dues=[timer], playbook=a_playbook_with(), now=self.NOW) is None
+
+
+class TestPause:
+    PAUSED = Pause(tripped_at=JOINED, reason="bounces", sends=200, bounces=9)
+
+    def test_marketing_waits_while_it_is_paused(self) -> None:
+        assert why_not(a_member(), pause=self.PAUSED) == WhyNot("paused", until=JOINED + LOOK_AGAIN)
+
+    def test_service_mail_goes_on(self) -> None:
+        assert why_not(a_member(), pause=self.PAUSED, playbook=service_mails()) is None
+
+    def test_what_has_piled_up_goes_out_spread_over_the_ramp(self) -> None:
+        resumed = self.PAUSED.model_copy(update={"resumed_at": JOINED})
+        mails = [a_planned_mail(send_id=f"onboarding/welcome/m{number}/1") for number in range(400)]
+        after_six_hours = [
+            why_not(a_member(), planned=mail, pause=resumed, now=JOINED + timedelta(hours=6)) for mail in mails
+        ]
+        gone = sum(found is None for found in after_six_hours)
+        assert 70 < gone < 130
+        assert {found.reason for found in after_six_hours if found} == {"ramp"}
+        assert all(
+            why_not(a_member(), planned=mail, pause=resumed, now=JOINED + timedelta(hours=24)) is None for mail in mails
+        )
+
+
+class TestNoLonger:
+    def test_who_came_back_while_their_mail_waited_is_not_missed(self) -> None:
+        mail = planned("miss_you", "reengagement", planned_at=JOINED)
+        mail = mail.model_copy(update={"send_id": f"reengagement/attempt1/{a_member().id}/20291120"})
+        back = a_member(last_active_at=JOINED)
+        assert why_not(back, planned=mail, playbook=a_playbook_with()) == WhyNot("returned")
+        away = a_member(last_active_at=at("2029-11-20T08:00Z"))
+        assert why_not(away, planned=mail, playbook=a_playbook_with()) is None
+
+    def test_a_survey_answered_meanwhile_is_not_asked_for(self) -> None:
+        answered = a_member(survey_answered_at=JOINED)
+        assert why_not(answered, planned=planned("survey", planned_at=JOINED)) == WhyNot("unless_answered_survey")
+
+    def test_a_programme_taken_out_sends_no_more_marketing(self) -> None:
+        mail = a_planned_mail(send_id=f"ghosts/boo/{a_member().id}/1")
+        assert why_not(a_member(), planned=mail) == WhyNot("not_in_playbook")
+
+
+class TestDormant:
+    def test_who_is_left_in_peace_gets_service_mail_alone(self) -> None:
+        dormant = a_member(dormant_at=JOINED + TICK)
+        assert why_not(dormant) == WhyNot("dormant")
+        assert why_not(dormant, playbook=service_mails()) is None
+
+    @pytest.mark.parametrize("came", [{"last_active_at": JOINED}, {"consent": {"digest": YES}}, {"status_at": JOINED}])
+    def test_who_came_back_is_written_to_again(self, came: dict[str, Any]) -> None:
+        assert why_not(a_member(**{"dormant_at": JOINED, "status_at": None} | came)) is None
 
 
 class TestRetry:

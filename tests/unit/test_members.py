@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, time, timedelta
 from functools import reduce
+from random import Random
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from shared.addresses import address_hash
 from shared.events import (
     CommentCreated,
     CommunityEvent,
@@ -23,8 +25,25 @@ from shared.events import (
     SurveyAnswered,
     TicketOpened,
 )
-from shared.members import ALL_MARKETING, absorb, decide, discovered, fold, is_suppressed, meets, suppress
-from shared.model import Consent, Identity, Member, address_hash, member_id_of
+from shared.members import (
+    ALL_MARKETING,
+    SOFT_BOUNCES_KEPT,
+    absorb,
+    bounce_softly,
+    choose,
+    consents,
+    decide,
+    discovered,
+    fold,
+    is_dormant,
+    language_of,
+    meets,
+    rest,
+    send_time,
+    suppress,
+    suppression_of,
+)
+from shared.model import Consent, Identity, Member, SoftBounce, Suppression, member_id_of
 from shared.playbook import Condition
 from tests.builders import JOINED, a_member, at, joined, left, posted, updated
 
@@ -217,30 +236,148 @@ class TestActivity:
         assert max(member.active_days) == (JOINED + 399 * DAY).date().isoformat()
 
 
+ADA = address_hash("ada@example.com")
+
+
+def bounced(moment: datetime = JOINED, by: str = "") -> Suppression:
+    return Suppression(reason="bounce", at=moment, by=by)
+
+
+def softly(member: Member, *days: float, address: str = ADA) -> Member:
+    for day in days:
+        member = bounce_softly(member, f"tag{day}", SoftBounce(address=address, at=JOINED + day * DAY))
+    return member
+
+
 class TestAddress:
     def test_the_newest_proof_that_an_address_is_dead_stands(self) -> None:
-        late = suppress(a_member(), "bounce", JOINED + DAY, address_hash("ada@example.com"))
-        assert suppress(late, "other", JOINED, address_hash("old@example.com")) == late
-        assert suppress(suppress(a_member(), "other", JOINED, "old"), "bounce", JOINED + DAY, "new") != late
+        late = suppress(a_member(), ADA, bounced(JOINED + DAY))
+        assert suppress(late, ADA, bounced()) == late
+        assert suppress(late, ADA, bounced(JOINED + 2 * DAY)) != late
 
     def test_a_new_address_is_not_suppressed_with_the_old(self) -> None:
-        bounced = suppress(a_member(), "bounce", JOINED, address_hash("Ada@Example.com"))
-        assert is_suppressed(bounced)
+        member = suppress(a_member(), address_hash("Ada@Example.com"), bounced())
+        assert suppression_of(member) == bounced()
         profile = Profile(email="ada@new.example.com", email_verified=True)
-        assert not is_suppressed(fold(bounced, updated(profile, at=JOINED + DAY)))
+        moved = fold(member, updated(profile, at=JOINED + DAY))
+        assert suppression_of(moved) is None
+
+    def test_an_address_that_comes_back_is_suppressed_still(self) -> None:
+        member = suppress(suppress(a_member(), ADA, bounced()), address_hash("new@example.com"), bounced(JOINED + DAY))
+        assert suppression_of(member) == bounced()
 
     def test_a_late_bounce_of_an_old_address_suppresses_nothing(self) -> None:
-        assert not is_suppressed(suppress(a_member(), "bounce", JOINED, address_hash("old@example.com")))
+        assert suppression_of(suppress(a_member(), address_hash("old@example.com"), bounced())) is None
 
-    def test_a_merged_member_brings_refusals_and_suppression_along(self) -> None:
+    def test_five_soft_bounces_within_thirty_days_suppress(self) -> None:
+        assert suppression_of(softly(a_member(), 0, 7, 14, 21)) is None
+        found = suppression_of(softly(a_member(), 0, 7, 14, 21, 30))
+        assert found == Suppression(reason="soft_bounces", at=JOINED + 30 * DAY, by="tag30")
+
+    def test_soft_bounces_older_than_thirty_days_have_decayed(self) -> None:
+        assert suppression_of(softly(a_member(), 0, 7, 14, 21, 30.1)) is None
+
+    def test_soft_bounces_of_one_mail_count_once(self) -> None:
+        assert suppression_of(softly(a_member(), 0, 0, 0, 0, 0, 1)) is None
+
+    def test_soft_bounces_of_two_addresses_are_not_added_up(self) -> None:
+        assert suppression_of(softly(softly(a_member(), 0, 1, 2), 3, 4, address="old")) is None
+
+    def test_soft_bounces_make_no_member_too_large(self) -> None:
+        assert len(softly(a_member(), *range(0, 6000, 40)).soft_bounces) == SOFT_BOUNCES_KEPT
+
+    def test_a_merged_member_brings_what_their_mail_told_along(self) -> None:
         refusal = Consent(given=False, at=JOINED)
-        merged = suppress(
-            decide(a_member(id="mb"), ALL_MARKETING, refusal), "bounce", JOINED, address_hash("ada@example.com")
-        )
+        merged = suppress(decide(a_member(id="mb"), ALL_MARKETING, refusal), ADA, bounced())
+        merged = rest(choose(softly(merged, 3), locale="ru", hour=18, at=JOINED), JOINED)
         survivor = absorb(a_member(), merged)
         assert survivor.consent == {ALL_MARKETING: refusal}
-        assert (survivor.suppressed_at, survivor.suppressed_by) == (JOINED, "bounce")
-        assert is_suppressed(survivor)
+        assert suppression_of(survivor) == bounced()
+        assert survivor.soft_bounces == merged.soft_bounces
+        assert (survivor.chosen_locale, survivor.send_hour, survivor.dormant_at) == ("ru", 18, JOINED)
+
+
+class TestConsent:
+    YES, NO = Consent(given=True, at=JOINED), Consent(given=False, at=JOINED)
+
+    @pytest.mark.parametrize(
+        ("consent", "gets"),
+        [
+            ({}, True),
+            ({"digest": NO}, False),
+            ({"events": NO}, True),
+            ({ALL_MARKETING: NO}, False),
+            ({ALL_MARKETING: NO, "digest": YES}, False),
+            ({ALL_MARKETING: NO, "digest": Consent(given=True, at=JOINED + DAY)}, True),
+            ({ALL_MARKETING: Consent(given=False, at=JOINED + DAY), "digest": YES}, False),
+            ({ALL_MARKETING: Consent(given=True, at=JOINED + DAY), "digest": NO}, True),
+        ],
+    )
+    def test_the_newest_word_on_a_category_or_on_all_holds(self, *, consent: dict[str, Consent], gets: bool) -> None:
+        assert consents(a_member(consent=consent), "digest") is gets
+
+
+class TestChoices:
+    def test_a_choice_of_language_outlives_what_platforms_tell(self) -> None:
+        chosen = choose(a_member(), locale="ru", hour=None, at=JOINED)
+        told_later = fold(chosen, updated(Profile(locale="en"), at=JOINED + DAY))
+        assert language_of(told_later) == "ru"
+        assert language_of(choose(told_later, locale=None, hour=None, at=JOINED + DAY)) == "en"
+
+    def test_the_newest_choice_stands(self) -> None:
+        chosen = choose(a_member(), locale="ru", hour=18, at=JOINED + DAY)
+        assert choose(chosen, locale="en", hour=9, at=JOINED) == chosen
+
+    def test_a_chosen_hour_is_the_time_of_scheduled_mail(self) -> None:
+        ten = time(10)
+        assert send_time(choose(a_member(), locale=None, hour=18, at=JOINED), ten) == time(18)
+        assert send_time(a_member(), ten) == send_time(None, ten) == ten
+
+
+told_later_on = st.lists(
+    st.one_of(
+        st.builds(
+            lambda category, given, moment: lambda member: decide(member, category, Consent(given=given, at=moment)),
+            st.sampled_from([ALL_MARKETING, "digest"]),
+            st.booleans(),
+            moments,
+        ),
+        st.builds(
+            lambda address, moment: lambda member: suppress(member, address, bounced(moment)),
+            st.sampled_from([ADA, "old"]),
+            moments,
+        ),
+        st.builds(
+            lambda address, moment: (
+                lambda member: bounce_softly(
+                    member, f"{address[:3]}{moment:%d%H}", SoftBounce(address=address, at=moment)
+                )
+            ),
+            st.sampled_from([ADA, "old"]),
+            moments,
+        ),
+        st.builds(lambda moment: lambda member: rest(member, moment), moments),
+        st.builds(lambda moment: lambda member: fold(member, posted(at=moment)), moments),
+        st.builds(
+            lambda hour, moment: lambda member: choose(member, locale="ru", hour=hour, at=moment),
+            st.sampled_from([None, 9, 18]),
+            moments,
+        ),
+    ),
+    max_size=14,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(changes=told_later_on, order=st.randoms(use_true_random=False))
+def test_what_mail_tells_of_a_member_means_the_same_in_any_order(
+    changes: list[Callable[[Member], Member]], order: Random
+) -> None:
+    shuffled = [*changes, *changes[:3]]
+    order.shuffle(shuffled)
+    one, other = (reduce(lambda member, change: change(member), told, a_member()) for told in (changes, shuffled))
+    assert one.model_copy(update={"last_active_at": None}) == other.model_copy(update={"last_active_at": None})
+    assert (is_dormant(one), consents(one, "digest")) == (is_dormant(other), consents(other, "digest"))
 
 
 class TestRole:
