@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.header import decode_header, make_header
 from email.utils import parseaddr
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -129,7 +131,8 @@ def preview(
     playbook: PlaybookFile = ROOT / "playbook.yaml",
 ) -> None:
     """Render a mail as a member would get it, into out/preview."""
-    composed = sample_mail(_mails(), _playbook(playbook), mail, locale, name=name, now=datetime.now(UTC))
+    with _mails() as mails:
+        composed = sample_mail(mails, _playbook(playbook), mail, locale, name=name, now=datetime.now(UTC))
     folder = OUT / "preview"
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / f"{mail}.{locale}.html"
@@ -150,7 +153,8 @@ def send_test(
     playbook: PlaybookFile = ROOT / "playbook.yaml",
 ) -> None:
     """Send one mail, with sample content, through SES with your own AWS credentials."""
-    composed = sample_mail(_mails(), _playbook(playbook), mail, locale, name=name, now=datetime.now(UTC), to=to)
+    with _mails() as mails:
+        composed = sample_mail(mails, _playbook(playbook), mail, locale, name=name, now=datetime.now(UTC), to=to)
     out.print(f"sent as {send(composed)}")
 
 
@@ -158,11 +162,12 @@ def _playbook(file: Path) -> Playbook:
     return playbooks.load(file, mails=written(MAILS))
 
 
-def _mails() -> Mails:
-    folder = ROOT / ".build" / "preview-mails"
-    shutil.rmtree(folder, ignore_errors=True)
-    compile_mails(MAILS, folder)
-    return Mails(folder)
+@contextmanager
+def _mails() -> Iterator[Mails]:
+    """The mails as they are written now, compiled into a folder of this run's own."""
+    with TemporaryDirectory(prefix="flywheel-mails-") as folder:
+        compile_mails(MAILS, Path(folder))
+        yield Mails(Path(folder))
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Any, get_args, get_type_hints
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateError, TemplateSyntaxError, meta, nodes
@@ -15,10 +16,13 @@ from mjml import mjml2html
 from pydantic import ValidationError
 
 from shared.errors import UsageError
-from shared.mail import Content, Frame, Personal, Wording, environment
+from shared.figures import FIGURES
+from shared.mail import Content, Frame, Personal, environment
+from shared.playbook import Written
+from shared.wording import Wording
 
-PARTS = ("subject.txt", "preheader.txt", "txt", "mjml")
-"""The files of a mail in one language, each `<locale>.<part>`."""
+PARTS = ("preheader.txt", "txt", "mjml")
+"""The files of a mail in one language, each `<locale>.<part>`, beside its `subject.txt` or one of each variant."""
 
 MJML_TAGS = frozenset(
     {
@@ -37,11 +41,34 @@ _CSS_RULE = re.compile(r"\.([\w-]+)\s*{([^}]*)}")
 _CLASSED = re.compile(r'<(?!/)[a-z]+\b[^>]*?\bclass="([^"]*)"[^>]*>')
 
 
-def written(source: Path) -> dict[str, set[str]]:
-    """The mails that are written below `source`, each with its languages; for `shared.playbook.load`."""
+def written(source: Path) -> dict[str, Written]:
+    """The mails that are written below `source`; for `shared.playbook.load`. UsageError where one is no template."""
     folders = sorted(folder for folder in source.iterdir() if folder.is_dir() and folder.name not in _NOT_MAILS)
-    mails = {folder.name: {file.stem for file in folder.glob("*.mjml")} for folder in folders}
-    return {mail: locales for mail, locales in mails.items() if locales}
+    return {folder.name: _written(folder) for folder in folders if list(folder.glob("*.mjml"))}
+
+
+def _written(folder: Path) -> Written:
+    variants: dict[str, set[str]] = {}
+    for file in folder.glob("*.subject.*.txt"):
+        locale, _, variant, _ = file.name.split(".")
+        variants.setdefault(variant, set()).add(locale)
+    return Written(
+        locales=frozenset(file.stem for file in folder.glob("*.mjml")),
+        parts=frozenset(part for file in folder.iterdir() for part in _left_out(file)),
+        variants={name: frozenset(variants[name]) for name in sorted(variants)},
+    )
+
+
+def _left_out(file: Path) -> Iterator[str]:
+    """The parts that a template leaves out when it is told to: every `"part" in leave_out`."""
+    try:
+        tree = environment(file.parent).parse(file.read_text(encoding="utf-8"))
+    except TemplateSyntaxError as exc:
+        raise UsageError(f"{file}: {exc.message}") from exc
+    for compared in tree.find_all(nodes.Compare):
+        asked = any(isinstance(one.expr, nodes.Name) and one.expr.name == "leave_out" for one in compared.ops)
+        if asked and isinstance(compared.expr, nodes.Const):
+            yield str(compared.expr.value)
 
 
 def compile_mails(source: Path, out: Path) -> None:
@@ -50,8 +77,8 @@ def compile_mails(source: Path, out: Path) -> None:
     The same source gives the same bytes. UsageError, in one sentence that names the file, when something is wrong.
     """
     frames = _frames(source)
-    for mail, locales in written(source).items():
-        for locale in sorted(locales):
+    for mail, found in written(source).items():
+        for locale in sorted(found.locales):
             wording = _wording(source, locale)
             values = {"locale": locale, "words": wording.layout}
             for name, text in _compiled(frames, source, f"{mail}/{locale}", values).items():
@@ -64,16 +91,27 @@ def _compiled(frames: Environment, source: Path, name: str, values: Mapping[str,
     for part in PARTS:
         if not (source / f"{name}.{part}").is_file():
             raise UsageError(f"{source / name}.{part}: is missing")
-    compiled = {
-        f"{name}.subject.txt": _filled(frames, source, f"{name}.subject.txt", values),
-        f"{name}.preheader.txt": _filled(frames, source, f"{name}.preheader.txt", values),
-        f"{name}.txt": _filled(frames, source, "layout/layout.txt", {**values, "body": f"{name}.txt"}),
-        f"{name}.html": _html(frames, source, f"{name}.mjml", values),
-    }
+    lines = [*_subjects(source, name), f"{name}.preheader.txt"]
+    compiled = {line: _filled(frames, source, line, values) for line in lines}
+    compiled[f"{name}.txt"] = _filled(frames, source, "layout/layout.txt", {**values, "body": f"{name}.txt"})
+    compiled[f"{name}.html"] = _html(frames, source, f"{name}.mjml", values)
+    known = _given(Content) | _given(Personal)
+    if Path(name).parent.name not in FIGURES:
+        del known["figures"]
     for template, text in compiled.items():
         written_in = source / template.replace(".html", ".mjml")
-        _check_names(written_in, text, framed=template in (f"{name}.txt", f"{name}.html"))
+        _check_names(written_in, text, known if template in lines else known | _given(Frame))
     return compiled
+
+
+def _subjects(source: Path, name: str) -> list[str]:
+    """The files of a mail's subjects in one language: one, or one of each variant."""
+    one, variants = f"{name}.subject.txt", sorted((source / name).parent.glob(f"{Path(name).name}.subject.*.txt"))
+    if variants and (source / one).is_file():
+        raise UsageError(f"{source / one}: has no place beside {variants[0].name}: a mail has one subject or variants")
+    if not variants and not (source / one).is_file():
+        raise UsageError(f"{source / one}: is missing")
+    return [str(file.relative_to(source)) for file in variants] or [one]
 
 
 def _wording(source: Path, locale: str) -> Wording:
@@ -169,7 +207,7 @@ def _write(file: Path, text: str) -> None:
     file.write_text(text, encoding="utf-8")
 
 
-def _check_names(file: Path, text: str, *, framed: bool) -> None:
+def _check_names(file: Path, text: str, known: Mapping[str, Any]) -> None:
     """The template is sound Jinja, and every name in it, down to its attributes, is one that a mail is given."""
     templates = environment(file.parent)
     try:
@@ -177,13 +215,18 @@ def _check_names(file: Path, text: str, *, framed: bool) -> None:
         named = meta.find_undeclared_variables(tree)
     except TemplateSyntaxError as exc:
         raise UsageError(f"{file}: {exc.message}") from exc
-    known = _given(Content) | _given(Personal) | (_given(Frame) if framed else {})
     for unknown in sorted(named - known.keys()) or _unknown_attributes(tree, known):
         raise UsageError(f"{file}: {unknown!r} is not given to a mail; what is given: {', '.join(sorted(known))}")
 
 
 def _given(part: type) -> dict[str, Any]:
-    return get_type_hints(part)
+    """What a part of the values names, with its type; what may be missing is asked for before it is named."""
+    return {name: _present(kind) for name, kind in get_type_hints(part).items()}
+
+
+def _present(kind: Any) -> Any:  # noqa: ANN401 - a type hint is whatever it is
+    present = [one for one in get_args(kind) if one is not NoneType]
+    return present[0] if isinstance(kind, UnionType) and len(present) == 1 else kind
 
 
 def _unknown_attributes(node: nodes.Node, known: Mapping[str, Any]) -> Iterator[str]:

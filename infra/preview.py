@@ -6,16 +6,37 @@ from datetime import datetime, timedelta
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
+from pydantic import JsonValue
 
 from shared.errors import UsageError
-from shared.mail import Composed, Links, Mails, compose
-from shared.model import Did, Member
+from shared.events import HighlightKind
+from shared.highlights import highlights_of
+from shared.mail import Composed, Gathered, Links, Mails, compose
+from shared.model import Did, Member, News
 from shared.playbook import Playbook
 
 LINKS = Links(
     unsubscribe="https://links.example.com/l/u/a-signed-token",
+    preferences="https://links.example.com/l/p/a-signed-token",
     survey="https://links.example.com/l/s/a-signed-token",
+    bonus="https://links.example.com/l/b/a-signed-token",
 )
+
+_NEWS: tuple[tuple[HighlightKind, int, dict[str, str]], ...] = (
+    (
+        "feature",
+        3,
+        {"en": "Book a workbench from your phone", "ru": "Место в мастерской теперь можно занять с телефона"},
+    ),
+    ("ama", 8, {"en": "Ask Vera, who restores old radios", "ru": "Спросите Веру, которая чинит старые приёмники"}),
+    ("guide", 12, {"en": "Glue: which one, and when", "ru": "Какой клей для чего"}),
+)
+"""Invented news: its kind, how many days old it is, its title by language."""
+
+_FIGURES: dict[str, dict[str, JsonValue]] = {
+    "mail_paused": {"reason": "bounces", "sends": 412, "bounces": 23, "complaints": 0, "hours": 24}
+}
+"""Invented figures, by the mail that tells them."""
 
 
 def sample_mail(
@@ -33,8 +54,23 @@ def sample_mail(
         email=to,
         locale=locale,
     )
-    did = Did(active_days=12, posts=2, comments=21, reactions=34, answers=1)
-    return compose(mails, mail=mail, member=member, playbook=playbook, links=LINKS, did=did, leave_out=(), now=now)
+    gathered = Gathered(
+        did=Did(active_days=12, posts=2, comments=21, reactions=34, answers=1),
+        news=_news(playbook, now) if playbook.mails[mail].highlights else (),
+        figures=_FIGURES.get(mail, {}),
+    )
+    return compose(mails, mail=mail, member=member, playbook=playbook, links=LINKS, gathered=gathered, now=now)
+
+
+def _news(playbook: Playbook, now: datetime) -> list[News]:
+    url = str(playbook.community.url)
+    invented = [
+        News(
+            kind=kind, titles={**titles, "": titles["en"]}, url=f"{url}{kind}", published_at=now - timedelta(days=days)
+        )
+        for kind, days, titles in _NEWS
+    ]
+    return highlights_of(invented, playbook, now - timedelta(days=30), now)
 
 
 def send(mail: Composed) -> str:

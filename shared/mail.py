@@ -7,55 +7,69 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
 from email.header import Header
 from email.utils import formataddr
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, get_args
+from typing import NamedTuple, get_args
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFound, select_autoescape
-from pydantic import Field
+from pydantic import JsonValue
 
 from shared.addresses import usable_address
 from shared.errors import UsageError
-from shared.events import Frozen
-from shared.model import Did, Member
-from shared.playbook import Link, Playbook, RecurringEvent, Weekday
+from shared.events import HighlightKind
+from shared.experiments import variant_of
+from shared.figures import FIGURES, Paused
+from shared.localtime import at_local, is_zone, local_day
+from shared.members import language_of
+from shared.model import Did, Member, News
+from shared.playbook import Bonus, Link, Playbook, RecurringEvent, Weekday
+from shared.wording import Counted, Wording
 
 LONGEST_NAME = 40
 """Characters of a first name that a mail shows; what is longer is cut."""
 
 _INSIDE_A_NAME = "'’-·"
+_ICONS: Mapping[HighlightKind, str] = {"feature": "✨", "guide": "📖", "ama": "💬"}
 _RECOGNISED = ("active_days", "posts", "comments", "answers", "reactions")
-_CITY_AREAS = (
-    "Africa",
-    "America",
-    "Antarctica",
-    "Arctic",
-    "Asia",
-    "Atlantic",
-    "Australia",
-    "Europe",
-    "Indian",
-    "Pacific",
-)
 
 
 class Links(NamedTuple):
-    """The signed links of one mail: absolute URLs, the survey's without a query."""
+    """The signed links of one mail: absolute URLs, the survey's without a query; no `bonus` where none is offered."""
 
     unsubscribe: str
+    preferences: str
     survey: str
+    bonus: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gathered:
+    """What a mail tells besides its member and the playbook.
+
+    `did` is what the member did, `news` the highlights, newest first, `figures` what was planned with the mail,
+    `leave_out` the parts that are not needed.
+    """
+
+    did: Did = field(default_factory=Did)
+    news: Sequence[News] = ()
+    figures: Mapping[str, JsonValue] = field(default_factory=dict)
+    leave_out: Collection[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Composed:
-    """A mail ready to be sent: `sender`, `to` and `reply_to` as header values, `address` the bare one it goes to."""
+    """A mail ready to be sent: `sender`, `to` and `reply_to` as header values, `address` the bare one it goes to.
+
+    `variant` is which of its mail's subjects it has; None when there is only one.
+    """
 
     locale: str
+    variant: str | None
     subject: str
     html: str
     text: str
@@ -64,35 +78,6 @@ class Composed:
     to: str
     address: str
     headers: Mapping[str, str]
-
-
-class Wording(Frozen):
-    """How a language names days, dates, places and counted things; `layout` holds the frame's own words."""
-
-    plural_rule: Literal["one_other", "one_few_many"]
-    weekdays: Annotated[list[str], Field(min_length=7, max_length=7)]
-    on_weekdays: Annotated[list[str], Field(min_length=7, max_length=7)]
-    months: Annotated[list[str], Field(min_length=12, max_length=12)]
-    date: str
-    time: str
-    zone: str
-    unnamed_zone: str
-    cities_as_in_zone_names: bool
-    cities: dict[str, str]
-    counted: dict[str, dict[str, str]]
-    layout: dict[str, str]
-
-    def noun(self, kind: str, number: int) -> str:
-        """The noun for `number` things of a kind, without the number: `comment`, `comments`."""
-        return self.counted[kind][_PLURAL_RULES[self.plural_rule](number)]
-
-    def zone_name(self, moment: datetime) -> str:
-        """The zone of an aware local moment as people name it, with its offset: `Berlin time (UTC+1)`."""
-        key, offset = str(moment.tzinfo), _offset(moment)
-        city = self.cities.get(key)
-        if city is None and self.cities_as_in_zone_names and key.split("/", maxsplit=1)[0] in _CITY_AREAS:
-            city = key.rsplit("/", 1)[-1].replace("_", " ")
-        return self.zone.format(city=city, offset=offset) if city else self.unnamed_zone.format(offset=offset)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,11 +109,18 @@ class Happening(Titled):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counted:
-    """So many of something: `5`, `comments`."""
+class Highlighted(Titled):
+    """Something new: an `icon` for the eye only, and what `kind` of news it is in words."""
 
-    number: int
-    noun: str
+    icon: str
+    kind: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer(Titled):
+    """A bonus; `until` is the last local day on which it holds, "5 March"."""
+
+    until: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,15 +165,20 @@ class Content:
 class Personal:
     """What a template may name of this mail and its member.
 
-    `recognised` is what the member did, without what they did not do; `period` the stretch it covers ("30 days").
+    `marketing` is whether it can be unsubscribed from; `recognised` what the member did, without what they did not do;
+    `period` the stretch it covers ("30 days"); `figures` are given to those mails that tell figures.
     """
 
+    marketing: bool
     sender: Signed
     member: Greeted
     links: Links
     leave_out: frozenset[str]
     recognised: tuple[Counted, ...]
     period: str
+    highlights: tuple[Highlighted, ...]
+    bonus: Offer | None
+    figures: Paused | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,41 +230,32 @@ def compose(
     member: Member,
     playbook: Playbook,
     links: Links,
-    did: Did,
-    leave_out: Collection[str],
+    gathered: Gathered,
     now: datetime,
 ) -> Composed:
     """Write `mail` for `member` in their language and zone; the next event is the first one after `now`.
 
-    ValueError when the member has no address that can stand in a header, or a link none that can.
+    ValueError when the member has no address that can stand in a header, when a link that the mail needs is missing or
+    cannot stand in a header, or when its figures are not such a mail's.
     """
-    locale = playbook.locale_for(member.locale)
-    wording = mails.wording(locale)
-    treated = playbook.mails[mail]
-    sender = playbook.senders[treated.sender]
-    content = _content(
-        playbook, locale, event=_happening(playbook, wording, locale=locale, zone=member.timezone, now=now)
-    )
-    personal = Personal(
-        sender=Signed(name=sender.name[locale], signature=sender.signature[locale]),
-        member=Greeted(name=first_name(member.name)),
-        links=links,
-        leave_out=frozenset(leave_out),
-        recognised=_recognised(did, wording),
-        period=_period(treated.recognises, wording),
-    )
-    parts = _parts(mails, f"{mail}/{locale}", {**vars(content), **vars(personal)})
+    reader, treated = _reader(member, mails, playbook), playbook.mails[mail]
+    sender, locale = playbook.senders[treated.sender], reader.locale
+    content = _content(playbook, locale, event=_happening(playbook, reader, now))
+    personal = _personal(mail, reader, playbook=playbook, links=links, gathered=gathered, now=now)
+    variant = variant_of(mail, treated.variants, member.id)
+    parts = _parts(mails, f"{mail}/{locale}", variant, {**vars(content), **vars(personal)})
     address = _address(member.email)
     return Composed(
         locale=locale,
+        variant=variant,
         subject=parts["subject"],
         html=parts["html"],
         text=parts["text"],
         sender=_mailbox(sender.name[locale], sender.address),
         reply_to=sender.reply_to,
-        to=_mailbox(personal.member.name, address),
+        to=_mailbox(reader.name, address),
         address=address,
-        headers=one_click_headers(links.unsubscribe),
+        headers=one_click_headers(links.unsubscribe) if personal.marketing else {},
     )
 
 
@@ -309,10 +297,50 @@ def next_time(event: RecurringEvent, zone: ZoneInfo, now: datetime) -> datetime:
     return first if first > now else second
 
 
-def _parts(mails: Mails, name: str, values: Mapping[str, object]) -> dict[str, str]:
+def bonus_ends(bonus: Bonus, zone: ZoneInfo, now: datetime) -> datetime:
+    """When a bonus that is offered now ends: with the last minute of a day in the member's zone, as the mail says."""
+    return at_local(local_day(now + bonus.valid_for, zone), time(23, 59), zone)
+
+
+class _Reader(NamedTuple):
+    """Whom a mail is written for: their clean first name, their language, how it names things, and their time zone."""
+
+    name: str
+    locale: str
+    wording: Wording
+    zone: ZoneInfo
+
+
+def _reader(member: Member, mails: Mails, playbook: Playbook) -> _Reader:
+    locale = playbook.locale_for(language_of(member))
+    known = member.timezone if member.timezone and is_zone(member.timezone) else playbook.community.timezone
+    return _Reader(first_name(member.name), locale, mails.wording(locale), ZoneInfo(known))
+
+
+def _personal(
+    mail: str, reader: _Reader, *, playbook: Playbook, links: Links, gathered: Gathered, now: datetime
+) -> Personal:
+    treated, wording = playbook.mails[mail], reader.wording
+    sender = playbook.senders[treated.sender]
+    return Personal(
+        marketing=treated.class_ == "marketing",
+        sender=Signed(name=sender.name[reader.locale], signature=sender.signature[reader.locale]),
+        member=Greeted(name=reader.name),
+        links=links,
+        leave_out=frozenset(gathered.leave_out),
+        recognised=_recognised(gathered.did, wording),
+        period=wording.count("days", treated.recognises.days) if treated.recognises else "",
+        highlights=tuple(_highlighted(one, reader) for one in gathered.news),
+        bonus=_offer(playbook.bonuses[treated.bonus], reader, links.bonus, now) if treated.bonus else None,
+        figures=FIGURES[mail](gathered.figures, playbook, wording) if mail in FIGURES else None,
+    )
+
+
+def _parts(mails: Mails, name: str, variant: str | None, values: Mapping[str, object]) -> dict[str, str]:
     """Subject, HTML and text of a mail; the subject and the preheader are one line each, whatever is in them."""
+    subject = f"{name}.subject.{variant}.txt" if variant else f"{name}.subject.txt"
     frame = Frame(
-        subject=_one_line(mails.render(f"{name}.subject.txt", values)),
+        subject=_one_line(mails.render(subject, values)),
         preheader=_one_line(mails.render(f"{name}.preheader.txt", values)),
     )
     framed = {**values, **vars(frame)}
@@ -345,59 +373,41 @@ def _titled(page: Link, locale: str) -> Titled:
     return Titled(title=page.title[locale], url=str(page.url))
 
 
-def _happening(playbook: Playbook, wording: Wording, *, locale: str, zone: str | None, now: datetime) -> Happening:
-    """The community's next event, told in the zone of the member, or the community's when theirs is not known."""
-    event, home = playbook.content.event, ZoneInfo(playbook.community.timezone)
-    moment = next_time(event, home, now).astimezone(_zone(zone) or home)
-    weekday, day, month = wording.weekdays[moment.weekday()], str(moment.day), wording.months[moment.month - 1]
+def _happening(playbook: Playbook, reader: _Reader, now: datetime) -> Happening:
+    """The community's next event, told in the reader's zone."""
+    event, wording = playbook.content.event, reader.wording
+    moment = next_time(event, ZoneInfo(playbook.community.timezone), now).astimezone(reader.zone)
     return Happening(
-        title=event.title[locale],
+        title=event.title[reader.locale],
         url=str(event.url),
-        date=wording.date.format(weekday=weekday, day=day, month=month),
-        weekday=weekday,
+        date=wording.full_date(moment),
+        weekday=wording.weekdays[moment.weekday()],
         on=wording.on_weekdays[moment.weekday()],
-        day=day,
-        month=month,
+        day=str(moment.day),
+        month=wording.months[moment.month - 1],
         time=wording.time.format(hour=moment.hour, minute=moment.minute),
         zone=wording.zone_name(moment),
     )
 
 
-def _zone(name: str | None) -> ZoneInfo | None:
-    """The zone of this name, or None: platforms send names that are no zones."""
-    try:
-        return ZoneInfo(name) if name else None
-    except (KeyError, ValueError, OSError):
-        return None
+def _highlighted(news: News, reader: _Reader) -> Highlighted:
+    """News in the reader's language, else as it was told without one, else in whatever language there is."""
+    title = news.titles.get(reader.locale) or news.titles.get("") or next(iter(news.titles.values()))
+    kind = reader.wording.highlights[news.kind]
+    return Highlighted(title=_one_line(title), url=news.url, icon=_ICONS[news.kind], kind=kind)
 
 
-def _offset(moment: datetime) -> str:
-    minutes = round((moment.utcoffset() or timedelta()).total_seconds() / 60)
-    hours, rest = divmod(abs(minutes), 60)
-    sign = "\N{MINUS SIGN}" if minutes < 0 else "+"
-    return "UTC" + (f"{sign}{hours}" if minutes else "") + (f":{rest:02}" if rest else "")
+def _offer(bonus: Bonus, reader: _Reader, link: str, now: datetime) -> Offer:
+    """The bonus as it is offered now; ValueError without a link to it."""
+    if not link:
+        raise ValueError("a mail that offers a bonus needs the link to it")
+    until = bonus_ends(bonus, reader.zone, now).astimezone(reader.zone)
+    return Offer(title=bonus.title[reader.locale], url=link, until=reader.wording.short_date(until))
 
 
 def _recognised(did: Did, wording: Wording) -> tuple[Counted, ...]:
     numbers = {kind: getattr(did, kind) for kind in _RECOGNISED}
     return tuple(Counted(number=number, noun=wording.noun(kind, number)) for kind, number in numbers.items() if number)
-
-
-def _period(length: timedelta | None, wording: Wording) -> str:
-    return f"{length.days} {wording.noun('days', length.days)}" if length else ""
-
-
-def _one_other(number: int) -> str:
-    return "one" if number == 1 else "other"
-
-
-def _one_few_many(number: int) -> str:
-    if number % 10 == 1 and number % 100 != 11:
-        return "one"
-    return "few" if number % 10 in (2, 3, 4) and number % 100 not in (12, 13, 14) else "many"
-
-
-_PLURAL_RULES = {"one_other": _one_other, "one_few_many": _one_few_many}
 
 
 def _address(email: str | None) -> str:

@@ -15,6 +15,7 @@ from datetime import datetime
 from shared.app import App
 from shared.breaker import BREAKER_KEY, BREAKER_MEMBER, PAUSED_BY_SES
 from shared.errors import Unavailable
+from shared.highlights import highlights_of
 from shared.ledger import (
     IN_DOUBT,
     LEASE,
@@ -25,7 +26,8 @@ from shared.ledger import (
     retry_at,
     why_not_send,
 )
-from shared.mail import Composed, Gathered, Links, compose, highlights_of
+from shared.mail import Composed, Gathered, Links, bonus_ends, compose
+from shared.members import zone_of
 from shared.model import Did, Due, Identity, Member, Pause, PlannedMail, Send, SendId, SendStatus
 from shared.pausing import ask_to_look, look
 from shared.programmes.reengagement import last_seen
@@ -191,7 +193,7 @@ def _compose(planned: PlannedMail, member: Member, app: App, now: datetime) -> C
 def _links(planned: PlannedMail, member: Member, app: App, now: datetime) -> Links:
     sign, base = app.signer.sign, f"{app.settings.links_url}/l"
     bonus = app.playbook.mails[planned.mail].bonus
-    ends = now + app.playbook.bonuses[bonus].valid_for if bonus else now
+    ends = bonus_ends(app.playbook.bonuses[bonus], zone_of(member, app.playbook), now) if bonus else now
     return Links(
         unsubscribe=f"{base}/u/{sign('unsubscribe', member.id)}",
         preferences=f"{base}/p/{sign('preferences', member.id)}",

@@ -13,6 +13,7 @@ from shared.playbook.model import (
     RecurringEvent,
     Reengagement,
     Step,
+    Written,
 )
 from shared.playbook.reading import check, load, schema
 from shared.playbook.terms import Condition, Weekday
@@ -32,6 +33,7 @@ __all__ = [
     "Reengagement",
     "Step",
     "Weekday",
+    "Written",
     "check",
     "load",
     "schema",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, HttpUrl, ValidationInfo, model_validator
 
@@ -24,6 +24,14 @@ from shared.playbook.terms import (
     Zone,
     duration_text,
 )
+
+
+class Written(NamedTuple):
+    """How far a mail is written: its languages, the parts it can leave out, its subjects' variants by languages."""
+
+    locales: Collection[str]
+    parts: Collection[str] = ()
+    variants: Mapping[str, Collection[str]] = {}
 
 
 class Community(Frozen):
@@ -302,7 +310,7 @@ class Playbook(Frozen):
         raise_problems(list(self.disagreements((info.context or {}).get("mails"))))
         return self
 
-    def disagreements(self, written: Mapping[str, Collection[str]] | None) -> Iterable[Problem]:
+    def disagreements(self, written: Mapping[str, Written] | None) -> Iterable[Problem]:
         """What the parts get wrong between them, given the mails that are written; a missing part is not asked."""
         yield from self._wrong_references()
         yield from self._missing_texts()
@@ -338,18 +346,39 @@ class Playbook(Frozen):
                 if locale not in locales:
                     yield Problem(f"{path}.{locale}", f"unknown locale; this playbook's locales are {names(locales)}")
 
-    def _unwritten_mails(self, written: Mapping[str, Collection[str]]) -> Iterable[Problem]:
-        for name in self._part("mails"):
-            if name not in written:
+    def _unwritten_mails(self, written: Mapping[str, Written]) -> Iterable[Problem]:
+        for name, mail in self._part("mails").items():
+            if name in written:
+                yield from self._unwritten(f"mails.{name}", mail, written[name])
+            else:
+                known = names(sorted(written))
+                yield Problem(f"mails.{name}", f"unknown mail; the mails written in shared/mails are {known}")
+        for at, step in enumerate(self.onboarding.steps) if self._part("onboarding") else ():
+            parts = written[step.mail].parts if step.mail in written else step.leave_out
+            for part in step.leave_out:
+                if part not in parts:
+                    path = f"onboarding.steps[{at}].leave_out.{part}"
+                    yield Problem(
+                        path, f"unknown part; the parts that {step.mail} can leave out: {names(sorted(parts))}"
+                    )
+
+    def _unwritten(self, path: str, mail: Mail, written: Written) -> Iterable[Problem]:
+        for locale in self._part("locales"):
+            if locale not in written.locales:
+                yield Problem(path, f"missing locale {locale!r}; it is written in {names(sorted(written.locales))}")
+        if written.variants and not mail.variants:
+            yield Problem(f"{path}.variants", f"is missing; the variants written are {names(sorted(written.variants))}")
+        for at, variant in enumerate(mail.variants):
+            if variant not in written.variants:
+                known = names(sorted(written.variants))
                 yield Problem(
-                    f"mails.{name}", f"unknown mail; the mails written in shared/mails are {names(sorted(written))}"
+                    f"{path}.variants[{at}]", f"unknown variant {variant!r}; the variants written are {known}"
                 )
                 continue
             for locale in self._part("locales"):
-                if locale not in written[name]:
-                    yield Problem(
-                        f"mails.{name}", f"missing locale {locale!r}; it is written in {names(sorted(written[name]))}"
-                    )
+                if locale in written.locales and locale not in written.variants[variant]:
+                    known = names(sorted(written.variants[variant]))
+                    yield Problem(f"{path}.variants[{at}]", f"missing locale {locale!r}; it is written in {known}")
 
     def _part(self, name: str) -> Any:  # noqa: ANN401 - a part's own type
         return getattr(self, name, {})

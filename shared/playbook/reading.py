@@ -5,7 +5,7 @@ YAML is read at check and synthesis time only; functions load the compiled JSON.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from shared.errors import PlaybookError, Problem
 from shared.events import Frozen
-from shared.playbook.model import FoundError, Playbook, names
+from shared.playbook.model import FoundError, Playbook, Written, names
 
 
-def load(path: Path, mails: Mapping[str, Collection[str]] | None = None) -> Playbook:
+def load(path: Path, mails: Mapping[str, Written] | None = None) -> Playbook:
     """Read and check a playbook file.
 
-    `mails` are the mails that are written, name -> locales; without it their existence is not checked.
+    `mails` are the mails that are written, by name; without it their existence is not checked.
     Raises PlaybookError with every problem, its path and what is allowed.
     """
     import yaml  # noqa: PLC0415 - not in the bundle: functions read compiled JSON
@@ -48,7 +48,7 @@ def load(path: Path, mails: Mapping[str, Collection[str]] | None = None) -> Play
     return check(raw, source=str(path), mails=mails)
 
 
-def check(raw: object, *, source: str, mails: Mapping[str, Collection[str]] | None = None) -> Playbook:
+def check(raw: object, *, source: str, mails: Mapping[str, Written] | None = None) -> Playbook:
     """Validate a playbook given as plain values; raises PlaybookError with every problem."""
     try:
         return Playbook.model_validate(raw, context={"mails": mails})
