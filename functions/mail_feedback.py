@@ -16,11 +16,19 @@ logger = Logger()
 
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001 - Lambda's signature
-    """Note one SES event."""
-    found = feedback.read(event)
-    if found is None or not feedback.note(found, app()):
-        logger.info("feedback on no send of ours", extra={"send_id": str(found.send_id) if found else None})
+    """Note what SES tells; only a table that is away is raised, so that the event comes again."""
+    told = feedback.read(event)
+    if not told:
+        logger.info("feedback on no send of ours", extra={"send_id": None})
+    for one in told:
+        _note(one)
+
+
+def _note(one: feedback.Feedback) -> None:
+    extra = {"send_id": str(one.send_id), "kind": one.kind}
+    if not feedback.note(one, app()):
+        logger.info("feedback on no send of ours", extra=extra)
         return
-    logger.info("feedback", extra={"send_id": str(found.send_id), "kind": found.kind})
+    logger.info("feedback", extra=extra)
     with single_metric(name="Feedback", unit=MetricUnit.Count, value=1) as metric:
-        metric.add_dimension("kind", found.kind)
+        metric.add_dimension("kind", one.kind)

@@ -1,90 +1,196 @@
-"""What SES tells of a mail afterwards: in any order, twice, early or late; what is unknown changes nothing."""
+"""What SES tells of a mail afterwards: in any order, twice, early or late; what is unknown changes nothing.
+
+Who a mail was to is told by our own tag alone: the recipients that SES names in a complaint are everybody at a domain.
+"""
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 
-from shared.addresses import address_hash
+from pydantic import Field
+
+from shared.addresses import address_hash, usable_address
 from shared.app import App
 from shared.events import Frozen, Utc
-from shared.members import ALL_MARKETING, decide, suppress
-from shared.model import Consent, Member, SendId, Suppression
+from shared.machines import kind_of_click, kind_of_open
+from shared.members import ALL_MARKETING, bounce_softly, decide, suppress
+from shared.model import Consent, Member, Send, SendId, SendStatus, SoftBounce, Suppression
+from shared.pausing import ask_to_look
 
 Kind = Literal[
     "send",
     "delivery",
-    "bounce",
-    "complaint",
-    "reject",
-    "open",
-    "click",
-    "rendering_failure",
     "delivery_delay",
+    "bounce",
+    "bounce_suppressed",
+    "soft_bounce",
+    "complaint",
+    "complaint_suppressed",
+    "not_spam",
+    "reject",
+    "rendering_failure",
+    "open",
+    "open_by_machine",
+    "click",
+    "click_like_scanner",
+    "click_by_scanner",
     "subscription",
 ]
 
-_KINDS: dict[str, Kind] = {
-    "Send": "send",
-    "Delivery": "delivery",
-    "Bounce": "bounce",
-    "Complaint": "complaint",
-    "Reject": "reject",
-    "Open": "open",
-    "Click": "click",
-    "Rendering Failure": "rendering_failure",
-    "DeliveryDelay": "delivery_delay",
-    "Subscription": "subscription",
+COUNTED = frozenset({"send", "bounce", "complaint"})
+"""What the breaker counts: what SES counts itself, so nothing that it did not even try to send."""
+
+SUPPRESSION_LISTS = frozenset({"Suppressed", "OnAccountSuppressionList"})
+"""Sub-types of what SES did not try to send, because of an earlier bounce or complaint, of ours or of anybody's."""
+
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+
+_TAG = re.compile(r"[A-Za-z0-9_]+(-[A-Za-z0-9_]+){3}")
+
+
+def _bounce(about: Mapping[str, Any]) -> Kind:
+    if about.get("bounceType") != "Permanent":
+        return "soft_bounce"
+    return "bounce_suppressed" if about.get("bounceSubType") in SUPPRESSION_LISTS else "bounce"
+
+
+def _complaint(about: Mapping[str, Any]) -> Kind:
+    """A complaint, or its opposite: somebody took the mail out of the spam folder."""
+    if about.get("complaintFeedbackType") == "not-spam":
+        return "not_spam"
+    return "complaint_suppressed" if about.get("complaintSubType") in SUPPRESSION_LISTS else "complaint"
+
+
+_READERS: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], Kind]]] = {
+    "Send": ("send", lambda _: "send"),
+    "Delivery": ("delivery", lambda _: "delivery"),
+    "DeliveryDelay": ("deliveryDelay", lambda _: "delivery_delay"),
+    "Bounce": ("bounce", _bounce),
+    "Complaint": ("complaint", _complaint),
+    "Reject": ("reject", lambda _: "reject"),
+    "RenderingFailure": ("failure", lambda _: "rendering_failure"),
+    "Open": ("open", kind_of_open),
+    "Click": ("click", kind_of_click),
+    "Subscription": ("subscription", lambda _: "subscription"),
 }
-_DETAIL_KEYS: dict[Kind, str] = {"rendering_failure": "failure", "delivery_delay": "deliveryDelay"}
+"""Where each type of event says more, and of which kind that makes it; types are without their blanks."""
 
 
 class Feedback(Frozen):
-    """One SES event about one of our sends; `permanent` is a bounce that will bounce for ever; `address` is a hash."""
+    """One SES event about one of our sends; `address` is a hash."""
 
     kind: Kind
     send_id: SendId
-    message_id: str
-    at: Utc
+    message_id: str = Field(pattern=r"^[!-~]{1,200}$")
+    at: Annotated[Utc, Field(ge=EARLIEST, lt=LATEST)]
     address: str
-    permanent: bool = False
 
 
-def read(event: Mapping[str, Any]) -> Feedback | None:
-    """An EventBridge event from SES as feedback; None when it is not about a send of ours, or not what SES sends."""
+def read(event: Mapping[str, Any]) -> list[Feedback]:
+    """What an event from EventBridge, or a batch from SNS, tells of sends of ours; nothing where it is not SES's.
+
+    Never raises, whatever stands in the event.
+    """
+    return [found for detail in _details(event) if (found := _feedback(detail)) is not None]
+
+
+def _details(event: Mapping[str, Any]) -> list[Any]:
+    records = event.get("Records") if isinstance(event, dict) else None
+    if not isinstance(records, list):
+        return [event.get("detail")] if isinstance(event, dict) else []
+    return [_message(record) for record in records]
+
+
+def _message(record: Any) -> Any:  # noqa: ANN401 - whatever stands in a record
+    """What SNS wraps; None where that is plain text, as in its greeting after a topic was confirmed."""
     try:
-        detail = event["detail"]
-        kind = _KINDS[detail["eventType"]]
-        about = detail.get(_DETAIL_KEYS.get(kind, kind)) or {}
+        return json.loads(record["Sns"]["Message"])
+    except (KeyError, IndexError, TypeError, ValueError, RecursionError):
+        return None
+
+
+def _feedback(detail: Any) -> Feedback | None:  # noqa: ANN401 - whatever stands in an event
+    try:
+        mail = detail["mail"]
+        key, kind_of = _READERS[(detail.get("eventType") or detail["notificationType"]).replace(" ", "")]
+        about = detail.get(key) or {}
+        tag = mail["tags"]["send"][0]
         return Feedback(
-            kind=kind,
-            send_id=SendId.parse(detail["mail"]["tags"]["send"][0]),
-            message_id=detail["mail"]["messageId"],
-            at=about.get("timestamp") or detail["mail"]["timestamp"],
-            address=address_hash(detail["mail"]["destination"][0]),
-            permanent=about.get("bounceType") == "Permanent",
+            kind=kind_of(about),
+            send_id=SendId.parse(tag if _TAG.fullmatch(tag) else ""),
+            message_id=mail["messageId"],
+            at=about.get("timestamp") or mail["timestamp"],
+            address=address_hash(mail["destination"][0]),
         )
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError):
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, ArithmeticError):
         return None
 
 
 def note(feedback: Feedback, app: App) -> bool:
-    """Record feedback on the ledger and the member; False when the send is not in the ledger."""
-    if not app.store.note_feedback(feedback.send_id, feedback.kind, feedback.at):
+    """Record feedback on the ledger and the member; False when the send is not in the ledger.
+
+    Every step may be done again, so what fails between two of them is mended when SES's event comes again.
+    """
+    line = app.store.note_feedback(feedback.send_id, feedback.kind, feedback.at)
+    if line is None:
         return False
-    if feedback.kind == "send":
+    if feedback.kind == "send" and line.status not in {SendStatus.SENT, SendStatus.SKIPPED}:
         app.store.note_sent(feedback.send_id, feedback.message_id, feedback.at)
-    elif feedback.kind == "bounce" and feedback.permanent:
-        suppression = Suppression(reason="bounce", at=feedback.at, by=feedback.send_id.tag)
-        _change(feedback, lambda member: suppress(member, feedback.address, suppression), app)
-    elif feedback.kind == "complaint":
-        refusal = Consent(given=False, at=feedback.at, by=feedback.send_id.tag)
-        _change(feedback, lambda member: decide(member, ALL_MARKETING, refusal), app)
+    if feedback.kind in _FOLDS:
+        _change(feedback, app)
+    if feedback.kind in COUNTED:
+        _pulse(feedback, line, app)
     return True
 
 
-def _change(feedback: Feedback, fold: Callable[[Member], Member], app: App) -> None:
-    """Change whoever the mail's member is now: it may have been sent before two members proved to be one person."""
+def _pulse(feedback: Feedback, line: Send, app: App) -> None:
+    """Let the breaker count the feedback, once a send: by the first of its kind that was told."""
+    at = datetime.fromisoformat(line.feedback[feedback.kind])
+    app.store.note_pulse(feedback.kind, feedback.send_id, at)
+    if feedback.kind != "send":
+        ask_to_look(app, at)
+
+
+def _bounced(member: Member, feedback: Feedback) -> Member:
+    suppression = Suppression(reason="bounce", at=feedback.at, by=feedback.send_id.tag)
+    return suppress(member, _address(member, feedback), suppression)
+
+
+def _bounced_softly(member: Member, feedback: Feedback) -> Member:
+    bounce = SoftBounce(address=_address(member, feedback), at=feedback.at)
+    return bounce_softly(member, feedback.send_id.tag, bounce)
+
+
+def _complained(member: Member, feedback: Feedback) -> Member:
+    return decide(member, ALL_MARKETING, Consent(given=False, at=feedback.at, by=feedback.send_id.tag))
+
+
+_FOLDS: Mapping[str, Callable[[Member, Feedback], Member]] = {
+    "bounce": _bounced,
+    "bounce_suppressed": _bounced,
+    "soft_bounce": _bounced_softly,
+    "complaint": _complained,
+    "complaint_suppressed": _complained,
+}
+
+
+def _address(member: Member, feedback: Feedback) -> str:
+    """The hash that the member's address has with us: SES tells a domain in ASCII, however the member writes it."""
+    sent_to = usable_address(member.email) if member.email else None
+    if member.email and sent_to and address_hash(sent_to) == feedback.address:
+        return address_hash(member.email)
+    return feedback.address
+
+
+def _change(feedback: Feedback, app: App) -> None:
+    """Change whoever the mail's member is now: it may have been sent before two members proved to be one person.
+
+    Mails to managers are of no member: then there is nothing to change.
+    """
     member = app.store.survivor(feedback.send_id.member_id)
     if member is not None:
-        app.store.change_member(member.id, fold, known=member)
+        app.store.change_member(member.id, lambda current: _FOLDS[feedback.kind](current, feedback), known=member)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from botocore.exceptions import ClientError
 
 from shared.model import Due, Member, Send, SendId, SendStatus, stamp
 from shared.store import keys
 from shared.store.items import due_of, member_of, send_item, send_of
 from shared.store.table import Table
-from shared.store.wire import attributes, available, key, values
+from shared.store.wire import attributes, available, condition_failed, key, values
 
 
 class Ledger(NamedTuple):
@@ -89,16 +91,29 @@ class Sends(Table):
         """Record a mail that will not be sent, unless its intent is in the ledger already."""
         return self._write("put_item", Item=send_item(send), ConditionExpression="attribute_not_exists(pk)")
 
-    def note_feedback(self, send_id: SendId, kind: str, at: datetime) -> bool:
-        """Note once what SES told of a send; False when the send is not in the ledger."""
-        return self._write(
-            "update_item",
-            Key=key(keys.send(send_id)),
-            UpdateExpression="SET feedback.#kind = if_not_exists(feedback.#kind, :at)",
-            ConditionExpression="attribute_exists(pk)",
-            ExpressionAttributeNames={"#kind": kind},
-            ExpressionAttributeValues=attributes({":at": stamp(at)}),
-        )
+    def note_feedback(self, send_id: SendId, kind: str, at: datetime) -> Send | None:
+        """Note what SES told of a send, the earliest of its kind; the line as it is then, None when there is none."""
+        noted = "feedback.#kind"
+        with available():
+            try:
+                got = self._client.update_item(
+                    TableName=self._table,
+                    Key=key(keys.send(send_id)),
+                    UpdateExpression=f"SET {noted} = :at",
+                    ConditionExpression=f"attribute_exists(pk) AND (attribute_not_exists({noted}) OR {noted} > :at)",
+                    ExpressionAttributeNames={"#kind": kind},
+                    ExpressionAttributeValues=attributes({":at": stamp(at)}),
+                    ReturnValues="ALL_NEW",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+            except ClientError as exc:
+                if not condition_failed(exc):
+                    raise
+                response: dict[str, Any] = dict(exc.response)
+                line = response.get("Item", {})
+            else:
+                line = got["Attributes"]
+        return send_of(values(line)) if line else None
 
     def note_sent(self, send_id: SendId, message_id: str, at: datetime) -> bool:
         """Settle a send that SES says it accepted, whatever we believed; False when it was settled or is unknown."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from copy import deepcopy
 from datetime import timedelta
 from functools import cache
 from itertools import permutations
+from random import Random
 from typing import Any
 
 import pytest
@@ -14,8 +17,12 @@ from hypothesis import strategies as st
 
 from shared import feedback
 from shared.app import App
+from shared.breaker import BREAKER_KEY, BREAKER_MEMBER
+from shared.errors import Unavailable
 from shared.feedback import Feedback
-from shared.model import Member, Send, SendId, SendStatus
+from shared.machines import AT_ONCE, PREFETCHERS, SCANNERS, clicks_by_people, kind_of_click, kind_of_open
+from shared.members import SOFT_BOUNCES, suppression_of
+from shared.model import Consent, Due, Member, Send, SendId, SendStatus, Suppression
 from shared.sending import follow_up_all, send_planned
 from tests.aws.conftest import Wire
 from tests.builders import JOINED, ROOT, a_member, a_planned_mail, a_send, at
@@ -27,17 +34,32 @@ KINDS = {
     "delivery": "delivery",
     "delivery_delay": "delivery_delay",
     "bounce_permanent": "bounce",
-    "bounce_suppressed": "bounce",
-    "bounce_transient": "bounce",
-    "bounce_undetermined": "bounce",
+    "bounce_suppressed": "bounce_suppressed",
+    "bounce_suppressed_globally": "bounce_suppressed",
+    "bounce_transient": "soft_bounce",
+    "bounce_undetermined": "soft_bounce",
     "complaint": "complaint",
+    "complaint_of_domain": "complaint",
+    "complaint_suppressed": "complaint_suppressed",
+    "complaint_not_spam": "not_spam",
     "reject": "reject",
     "rendering_failure": "rendering_failure",
     "open": "open",
+    "open_by_machine": "open_by_machine",
+    "open_by_proxy": "open_by_machine",
+    "open_prefetched": "open_by_machine",
     "click": "click",
+    "click_by_scanner": "click_by_scanner",
+    "click_like_scanner": "click_like_scanner",
     "subscription": "subscription",
+    "sns_delivery": "delivery",
 }
-NOT_OURS = ["unknown_event", "no_tag", "foreign_tag", "no_mail", "plain_text", "other_source"]
+NOT_OURS = [
+    *("unknown_event", "no_tag", "foreign_tag", "no_mail", "plain_text", "other_source", "notification"),
+    "sns_greeting",
+]
+OF_OTHERS = ["unknown_send", "bounce_of_manager"]
+BREAKER_LOOK = ("mail", BREAKER_MEMBER, BREAKER_KEY)
 
 
 @cache
@@ -51,11 +73,15 @@ def event(name: str) -> dict[str, Any]:
     return found
 
 
+def told(name: str) -> Feedback:
+    """What a golden event tells."""
+    [found] = feedback.read(event(name))
+    return found
+
+
 def tell(app: App, *names: str) -> None:
     for name in names:
-        found = feedback.read(event(name))
-        assert found is not None
-        assert feedback.note(found, app)
+        assert feedback.note(told(name), app)
 
 
 @pytest.fixture
@@ -78,16 +104,33 @@ def line(app: App) -> Send:
     return found
 
 
+def pulses(app: App) -> dict[str, int]:
+    """What the breaker counts."""
+    since, until = JOINED - timedelta(hours=1), JOINED + timedelta(days=3)
+    return {kind: app.store.pulse(kind, since, until) for kind in ("send", "bounce", "complaint")}
+
+
+def looks(app: App) -> list[Due]:
+    """When the breaker's figures are to be looked at."""
+    return [due for due in app.store.agenda() if (due.programme, due.member_id, due.key) == BREAKER_LOOK]
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """The path to every value in a JSON value."""
+    if path:
+        yield path
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, below in inside:
+        yield from places(below, (*path, key))
+
+
 class TestReading:
     def test_every_golden_event_is_either_ours_or_not(self) -> None:
-        assert {path.stem for path in FOLDER.glob("*.json")} == {*KINDS, *NOT_OURS, "unknown_send"}
+        assert {path.stem for path in FOLDER.glob("*.json")} == {*KINDS, *NOT_OURS, *OF_OTHERS}
 
     @pytest.mark.parametrize("name", list(KINDS))
     def test_each_event_is_of_its_kind_and_its_mail(self, name: str) -> None:
-        found = feedback.read(event(name))
-        assert found is not None
-        assert (found.kind, found.send_id) == (KINDS[name], WELCOME)
-        assert found.permanent == (name in {"bounce_permanent", "bounce_suppressed"})
+        assert (told(name).kind, told(name).send_id) == (KINDS[name], WELCOME)
 
     @pytest.mark.parametrize(
         ("name", "moment"),
@@ -101,44 +144,77 @@ class TestReading:
         ],
     )
     def test_an_event_s_time_is_its_own_or_the_mail_s(self, name: str, moment: str) -> None:
-        found = feedback.read(event(name))
-        assert found is not None
-        assert found.at == at(moment)
+        assert told(name).at == at(moment)
 
     @pytest.mark.parametrize("name", NOT_OURS)
     def test_what_is_not_ours_is_nothing(self, name: str) -> None:
-        assert feedback.read(event(name)) is None
+        assert feedback.read(event(name)) == []
+
+    def test_the_older_name_of_the_type_is_understood(self) -> None:
+        older = event("bounce_permanent")
+        older["detail"]["notificationType"] = older["detail"].pop("eventType")
+        assert feedback.read(older) == [told("bounce_permanent")]
+
+    def test_every_record_of_a_batch_is_read(self) -> None:
+        batch = {"Records": event("sns_greeting")["Records"] + event("sns_delivery")["Records"] * 2}
+        assert feedback.read(batch) == [told("delivery")] * 2
+
+    @pytest.mark.parametrize(
+        "tag", ["", "a-b-c", "a-b-c-d-e", "a--c-d", "a/b/c/d", "a-b-c-d\n", "ж-b-c-d", "a-b-c-\ud800", "a b-c-d-e"]
+    )
+    def test_a_tag_that_is_no_send_id_is_nothing(self, tag: str) -> None:
+        strange = event("delivery")
+        strange["detail"]["mail"]["tags"]["send"] = [tag]
+        assert feedback.read(strange) == []
+
+    @pytest.mark.parametrize("moment", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59", "1999-12-31T23:59Z"])
+    def test_a_moment_that_cannot_be_is_nothing(self, moment: str) -> None:
+        strange = event("delivery")
+        strange["detail"]["delivery"]["timestamp"] = moment
+        assert feedback.read(strange) == []
 
     @given(
-        st.recursive(st.none() | st.integers() | st.text(max_size=5), lambda inner: st.lists(inner, max_size=3)),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+        ),
         st.data(),
     )
     def test_whatever_is_put_in_a_place_of_an_event_nothing_breaks(self, junk: object, data: st.DataObject) -> None:
-        whole = event(data.draw(st.sampled_from(list(KINDS))))
-        place: Any = whole
-        for _ in range(data.draw(st.integers(0, 4))):
-            keys = sorted(key for key, value in place.items() if value and isinstance(value, dict))
-            if not keys:
-                break
-            place = place[data.draw(st.sampled_from(keys))]
-        place[data.draw(st.sampled_from(sorted(place)))] = junk
-        assert isinstance(feedback.read(whole), Feedback | None)
+        whole = event(data.draw(st.sampled_from([*KINDS, *NOT_OURS])))
+        for _ in range(data.draw(st.integers(1, 3))):
+            *above, last = data.draw(st.sampled_from(list(places(whole)) or [()]))
+            place: Any = whole
+            for step in above:
+                place = place[step]
+            place[last] = deepcopy(junk)
+        assert all(isinstance(one, Feedback) for one in feedback.read(whole))
+
+    @pytest.mark.parametrize(
+        "junk", [None, "x", 1, [], [1], {}, {"Records": [None, {}, {"Sns": 1}, "x"]}, {"detail": []}]
+    )
+    def test_what_is_no_event_at_all_is_nothing(self, junk: Any) -> None:
+        assert feedback.read(junk) == []
 
 
 class TestNoting:
     @pytest.mark.parametrize("name", list(KINDS))
     def test_an_event_is_noted_once_with_its_first_time(self, sent: App, name: str) -> None:
-        tell(sent, name, name)
-        later = feedback.read(event(name))
-        assert later is not None
-        feedback.note(later.model_copy(update={"at": later.at + timedelta(days=1)}), sent)
-        assert line(sent).feedback == {KINDS[name]: later.at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")}
+        first = told(name)
+        later = first.model_copy(update={"at": first.at + timedelta(days=1)})
+        for one in (later, first, later, first):
+            assert feedback.note(one, sent)
+        assert line(sent).feedback == {KINDS[name]: first.at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")}
 
-    def test_an_event_of_no_send_in_the_ledger_changes_nothing(self, sent: App) -> None:
-        before, stranger = (ada(sent), line(sent)), feedback.read(event("unknown_send"))
-        assert stranger is not None
+    @pytest.mark.parametrize("name", OF_OTHERS)
+    def test_an_event_of_no_send_in_the_ledger_changes_nothing(self, sent: App, name: str) -> None:
+        before, stranger = (ada(sent), line(sent)), told(name)
         assert not feedback.note(stranger, sent)
-        assert (ada(sent), line(sent)) == before
+        assert (ada(sent), line(sent), pulses(sent), looks(sent)) == (
+            *before,
+            {"send": 0, "bounce": 0, "complaint": 0},
+            [],
+        )
         assert sent.store.send(stranger.send_id) is None
 
     @pytest.mark.parametrize("order", list(permutations(["send", "delivery", "bounce_permanent", "complaint"]))[::4])
@@ -146,40 +222,213 @@ class TestNoting:
         tell(sent, *order, *order)
         assert line(sent).status is SendStatus.SENT
         assert set(line(sent).feedback) == {"send", "delivery", "bounce", "complaint"}
-        assert ada(sent).suppressed_at == at("2030-01-01T12:00:03.100Z")
+        assert suppression_of(ada(sent)) is not None
         assert ada(sent).consent["all"].at == at("2030-01-02T08:30Z")
+        assert pulses(sent) == {"send": 1, "bounce": 1, "complaint": 1}
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_all_that_ses_may_tell_ends_the_same_in_any_order(self, app: App, seed: int) -> None:
+        app.store.create_member(a_member())
+        claimed = a_send(status=SendStatus.CLAIMED, token="t1", lease_until=JOINED + timedelta(minutes=3))
+        app.store.claim(claimed)
+        app.store.settle(claimed, SendStatus.UNKNOWN, JOINED, reason="ReadTimeoutError")
+        names = [*KINDS] * 2
+        Random(seed).shuffle(names)  # noqa: S311 - the same every time is the point
+        tell(app, *names)
+        assert line(app).feedback == {
+            kind: min(told(name).at for name in KINDS if KINDS[name] == kind).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            for kind in KINDS.values()
+        }
+        assert (line(app).status, line(app).at) == (SendStatus.SENT, told("send").at)
+        assert suppression_of(ada(app)) == suppressed_by(told("bounce_permanent"))
+        assert list(ada(app).soft_bounces) == [WELCOME.tag]
+        assert ada(app).consent["all"] == refused_by(told("complaint"))
+
+    def test_a_mail_to_a_manager_changes_no_member(self, app: App) -> None:
+        about = told("bounce_of_manager").send_id
+        app.store.claim(a_send(send_id=str(about), member_id=about.member_id))
+        assert feedback.note(told("bounce_of_manager"), app)
+        assert app.store.member(about.member_id) is None
+        assert pulses(app)["bounce"] == 1
+
+
+def suppressed_by(one: Feedback) -> Suppression:
+    return Suppression(reason="bounce", at=one.at, by=one.send_id.tag)
+
+
+def refused_by(one: Feedback) -> Consent:
+    return Consent(given=False, at=one.at, by=one.send_id.tag)
 
 
 class TestBounces:
-    @pytest.mark.parametrize("name", ["bounce_permanent", "bounce_suppressed"])
+    @pytest.mark.parametrize("name", ["bounce_permanent", "bounce_suppressed", "bounce_suppressed_globally"])
     def test_a_permanent_bounce_ends_mails_to_the_address(self, sent: App, name: str) -> None:
         tell(sent, name)
-        assert (ada(sent).suppressed_at, ada(sent).suppressed_by) == (at("2030-01-01T12:00:03.100Z"), "bounce")
-        assert send_planned(a_planned_mail("check_in"), sent, JOINED + timedelta(days=1)).reason == "suppressed"
+        assert suppression_of(ada(sent)) == suppressed_by(told("bounce_permanent"))
+        assert send_planned(a_planned_mail("check_in"), sent, JOINED + timedelta(days=1)).reason == "suppressed_bounce"
 
-    @pytest.mark.parametrize("name", ["bounce_transient", "bounce_undetermined", "delivery_delay", "reject", "open"])
-    def test_nothing_is_concluded_from_what_may_pass(self, sent: App, name: str) -> None:
+    @pytest.mark.parametrize(
+        "name",
+        [
+            *("send", "delivery", "delivery_delay", "reject", "rendering_failure", "subscription"),
+            *("open", "open_by_machine", "click", "click_by_scanner", "click_like_scanner", "complaint_not_spam"),
+        ],
+    )
+    def test_nothing_is_concluded_of_the_member(self, sent: App, name: str) -> None:
         before = ada(sent)
         tell(sent, name)
         assert ada(sent) == before
+
+    @pytest.mark.parametrize("name", ["bounce_transient", "bounce_undetermined"])
+    def test_what_may_pass_suppresses_at_the_fifth_within_30_days(self, sent: App, name: str) -> None:
+        for number in range(SOFT_BOUNCES):
+            assert suppression_of(ada(sent)) is None
+            one = told(name)
+            about = one.send_id._replace(occurrence=str(number))
+            sent.store.claim(a_send(send_id=str(about)))
+            bounced_at = one.at + timedelta(days=7 * number)
+            feedback.note(one.model_copy(update={"send_id": about, "at": bounced_at}), sent)
+            feedback.note(one.model_copy(update={"send_id": about, "at": bounced_at}), sent)
+        found = suppression_of(ada(sent))
+        assert found is not None
+        assert (found.reason, found.by) == ("soft_bounces", about.tag)
+        assert pulses(sent)["bounce"] == 0
 
     def test_a_bounce_of_a_merged_member_reaches_who_remains(self, sent: App) -> None:
         sent.store.create_member(a_member(id="mb", ordinal=1))
         sent.store.change_member(a_member().id, lambda member: member.model_copy(update={"merged_into": "mb"}))
         tell(sent, "bounce_permanent", "complaint")
-        assert ada(sent, "mb").suppressed_by == "bounce"
+        assert suppression_of(ada(sent, "mb")) is not None
         assert not ada(sent, "mb").consent["all"].given
+
+    def test_a_bounce_of_an_address_since_left_does_not_suppress_the_new_one(self, sent: App) -> None:
+        sent.store.change_member(a_member().id, lambda old: old.model_copy(update={"email": "ada@new.example.com"}))
+        tell(sent, "bounce_permanent")
+        assert suppression_of(ada(sent)) is None
+
+    def test_a_domain_in_other_letters_is_the_same_address(self, app: App) -> None:
+        app.store.create_member(a_member(email="ada@мастерские.example"))
+        app.store.claim(a_send())
+        abroad = event("bounce_permanent")
+        abroad["detail"]["mail"]["destination"] = ["ada@" + "мастерские.example".encode("idna").decode()]
+        [found] = feedback.read(abroad)
+        feedback.note(found, app)
+        assert suppression_of(ada(app)) is not None
 
 
 class TestComplaints:
-    def test_a_complaint_ends_marketing(self, sent: App) -> None:
-        tell(sent, "complaint")
-        assert not ada(sent).consent["all"].given
+    @pytest.mark.parametrize("name", ["complaint", "complaint_of_domain", "complaint_suppressed"])
+    def test_a_complaint_ends_marketing(self, sent: App, name: str) -> None:
+        tell(sent, name)
+        assert ada(sent).consent["all"] == refused_by(told(name))
         assert send_planned(a_planned_mail("check_in"), sent, JOINED + timedelta(days=1)).reason == "unsubscribed"
+
+    def test_a_complaint_is_only_whose_mail_it_is_about(self, sent: App) -> None:
+        sent.store.create_member(a_member(id="mb", ordinal=1, email="bea@example.com"))
+        tell(sent, "complaint_of_domain")
+        assert ada(sent, "mb").consent == {}
 
     def test_a_complaint_does_not_suppress_the_address(self, sent: App) -> None:
         tell(sent, "complaint")
-        assert ada(sent).suppressed_at is None
+        assert suppression_of(ada(sent)) is None
+
+
+class TestPulses:
+    @pytest.mark.parametrize(
+        ("name", "counted"),
+        [
+            ("send", "send"),
+            ("bounce_permanent", "bounce"),
+            ("complaint", "complaint"),
+            ("bounce_suppressed", ""),
+            ("bounce_suppressed_globally", ""),
+            ("bounce_transient", ""),
+            ("complaint_suppressed", ""),
+            ("complaint_not_spam", ""),
+            ("delivery", ""),
+            ("reject", ""),
+            ("open", ""),
+        ],
+    )
+    def test_the_breaker_counts_what_ses_counts_and_once(self, sent: App, name: str, counted: str) -> None:
+        tell(sent, name, name)
+        assert pulses(sent) == {kind: int(kind == counted) for kind in ("send", "bounce", "complaint")}
+
+    @pytest.mark.parametrize("name", ["bounce_permanent", "complaint"])
+    def test_a_bounce_or_complaint_has_the_breaker_looked_at(self, sent: App, name: str) -> None:
+        tell(sent, name, name)
+        assert [due.due_at for due in looks(sent)] == [told(name).at]
+
+    @pytest.mark.parametrize("name", ["send", "bounce_suppressed", "bounce_transient", "complaint_suppressed"])
+    def test_nothing_else_has_the_breaker_looked_at(self, sent: App, name: str) -> None:
+        tell(sent, name)
+        assert looks(sent) == []
+
+    def test_the_usual_send_event_costs_two_requests(self, sent: App, wire: Wire) -> None:
+        wire.requests.clear()
+        tell(sent, "send")
+        assert wire.requests == {"UpdateItem": 1, "PutItem": 1}
+
+    @pytest.mark.parametrize("name", ["delivery", "open", "click", "reject", "subscription"])
+    def test_what_changes_nobody_costs_one_request(self, sent: App, wire: Wire, name: str) -> None:
+        wire.requests.clear()
+        tell(sent, name)
+        assert wire.requests == {"UpdateItem": 1}
+
+
+class TestMachines:
+    APPLE = "Mozilla/5.0"
+    GMAIL = "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"
+    READER = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko)"
+    DELIVERED = {"delivery": "2030-01-01T12:00:00.000000Z"}
+
+    @pytest.mark.parametrize(
+        ("opened", "kind"),
+        [
+            ({"isBotEvent": "Likely", "userAgent": READER}, "open_by_machine"),
+            ({"isBotEvent": "Unlikely", "userAgent": GMAIL}, "open"),
+            ({"userAgent": GMAIL}, "open_by_machine"),
+            ({"userAgent": APPLE}, "open_by_machine"),
+            ({"userAgent": None}, "open_by_machine"),
+            ({"userAgent": READER}, "open"),
+            ({"isBotEvent": {"no": "word"}, "userAgent": [READER]}, "open"),
+        ],
+    )
+    def test_ses_s_own_word_on_an_open_goes_before_the_user_agent(self, opened: dict[str, Any], kind: str) -> None:
+        assert kind_of_open(opened) == kind
+
+    @pytest.mark.parametrize("sign", [*PREFETCHERS, *SCANNERS])
+    def test_a_known_machine_is_known_in_any_letters(self, sign: str) -> None:
+        assert kind_of_open({"userAgent": f"Mozilla/5.0 {sign.upper()} 1.0"}) == "open_by_machine"
+
+    @pytest.mark.parametrize("sign", SCANNERS)
+    def test_a_known_scanner_s_click_waits_for_the_delivery(self, sign: str) -> None:
+        assert kind_of_click({"userAgent": f"{sign}1", "isBotEvent": "Unlikely"}) == "click_like_scanner"
+
+    def test_a_click_through_a_picture_proxy_is_a_person_s(self) -> None:
+        assert kind_of_click({"userAgent": self.GMAIL}) == "click"
+
+    @pytest.mark.parametrize(("seconds", "people"), [(-1, 0), (0, 0), (10, 0), (10.001, 1), (3600, 1)])
+    def test_what_looks_like_a_scanner_is_one_only_within_seconds(self, seconds: float, people: int) -> None:
+        clicked = at("2030-01-01T12:00Z") + timedelta(seconds=seconds)
+        noted = {"click_like_scanner": clicked.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), **self.DELIVERED}
+        assert len(clicks_by_people(noted)) == people
+        assert timedelta(seconds=10) == AT_ONCE
+
+    def test_a_suspicious_click_without_a_delivery_is_not_yet_a_person_s(self) -> None:
+        assert clicks_by_people({"click_like_scanner": "2030-01-01T18:00:00.000000Z"}) == []
+
+    def test_a_flagged_click_is_never_a_person_s(self) -> None:
+        assert clicks_by_people({"click_by_scanner": "2030-01-01T18:00:00.000000Z", **self.DELIVERED}) == []
+
+    def test_a_person_s_click_is_theirs_at_any_time(self) -> None:
+        clicked = "2030-01-01T12:00:01.000000Z"
+        assert clicks_by_people({"click": clicked, **self.DELIVERED}) == [at(clicked)]
+
+    @pytest.mark.parametrize("order", list(permutations(["click_like_scanner", "delivery", "click"])))
+    def test_clicks_are_the_same_in_whatever_order_they_are_told(self, sent: App, order: tuple[str, ...]) -> None:
+        tell(sent, *order)
+        assert clicks_by_people(line(sent).feedback) == [told("click").at]
 
 
 class TestSendEvents:
@@ -231,3 +480,19 @@ class TestSendEvents:
         claimed = a_send(status=SendStatus.CLAIMED, token="t1")
         assert not app.store.settle(claimed, SendStatus.UNKNOWN, JOINED, reason="ReadTimeoutError")
         assert line(app).status is SendStatus.SENT
+
+    def test_a_failure_in_between_is_mended_when_the_event_comes_again(
+        self, app: App, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.in_state(app, SendStatus.UNKNOWN)
+        with monkeypatch.context() as away:
+            away.setattr(app.store, "note_sent", _away)
+            with pytest.raises(Unavailable):
+                tell(app, "send")
+        tell(app, "send")
+        assert line(app).status is SendStatus.SENT
+        assert pulses(app)["send"] == 1
+
+
+def _away(*_: object, **__: object) -> Any:
+    raise Unavailable("the table answered ThrottlingException")
