@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, HttpUrl, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, HttpUrl, ValidationInfo, model_validator
 
 from shared.errors import Problem
 from shared.events import Frozen, HighlightKind
@@ -23,6 +23,7 @@ from shared.playbook.terms import (
     Weekday,
     Zone,
     duration_text,
+    once_each,
 )
 
 
@@ -94,6 +95,12 @@ class Breaker(Frozen):
     window: Duration
     ramp: Duration
 
+    @model_validator(mode="after")
+    def _window_is_hours(self) -> Breaker:
+        if not self.window or self.window % timedelta(hours=1):
+            raise_problems([Problem("window", f"must be whole hours or days; got {duration_text(self.window)}")])
+        return self
+
 
 class Sender(Frozen):
     """Who a mail is from; `address` must belong to an identity that SES has verified."""
@@ -118,7 +125,7 @@ class Mail(Frozen):
     recognises: Duration | None = None
     highlights: bool = False
     bonus: Key | None = None
-    variants: list[Key] = Field(default=[], max_length=5)
+    variants: Annotated[list[Key], Field(max_length=5), AfterValidator(once_each)] = []
     at_once: bool = False
 
 
@@ -313,28 +320,37 @@ class Playbook(Frozen):
     def disagreements(self, written: Mapping[str, Written] | None) -> Iterable[Problem]:
         """What the parts get wrong between them, given the mails that are written; a missing part is not asked."""
         yield from self._wrong_references()
+        yield from self._wrong_class()
         yield from self._missing_texts()
         if written is not None:
             yield from self._unwritten_mails(written)
 
     def _wrong_references(self) -> Iterable[Problem]:
-        mails, steps = self._part("mails"), self.onboarding.steps if self._part("onboarding") else ()
-        named = [(f"mails.{name}.sender", "sender", mail.sender, "senders") for name, mail in mails.items()]
-        named += [
-            (f"mails.{name}.category", "category", mail.category, "categories")
-            for name, mail in mails.items()
-            if mail.class_ == "marketing"
-        ]
-        named += [(f"mails.{name}.bonus", "bonus", mail.bonus, "bonuses") for name, mail in mails.items() if mail.bonus]
-        named += [(f"onboarding.steps[{at}].mail", "mail", step.mail, "mails") for at, step in enumerate(steps)]
-        if self._part("reengagement"):
-            named.append(("reengagement.mail", "mail", self.reengagement.mail, "mails"))
-        named += [
-            (f"managers.{name}.locale", "locale", one.locale, "locales") for name, one in self._part("managers").items()
-        ]
-        for path, kind, name, part in named:
+        for path, kind, name, part in self._references():
             if self._part(part) and name not in self._part(part):
                 yield Problem(path, f"unknown {kind} {name!r}; the {part} are {names(self._part(part))}")
+
+    def _references(self) -> Iterable[tuple[str, str, str, str]]:
+        """Every name that stands for something else: where it stands, what it is, the name, where such are."""
+        for name, mail in self._part("mails").items():
+            yield f"mails.{name}.sender", "sender", mail.sender, "senders"
+            if mail.class_ == "marketing":
+                yield f"mails.{name}.category", "category", mail.category, "categories"
+            if mail.bonus:
+                yield f"mails.{name}.bonus", "bonus", mail.bonus, "bonuses"
+        for at, step in enumerate(self.onboarding.steps) if self._part("onboarding") else ():
+            yield f"onboarding.steps[{at}].mail", "mail", step.mail, "mails"
+        for part in ("reengagement", "breaker"):
+            if self._part(part):
+                yield f"{part}.mail", "mail", self._part(part).mail, "mails"
+        for name, one in self._part("managers").items():
+            yield f"managers.{name}.locale", "locale", one.locale, "locales"
+
+    def _wrong_class(self) -> Iterable[Problem]:
+        notice = self._part("breaker") and self._part("mails").get(self.breaker.mail)
+        if notice and notice.class_ != "service":
+            wrong = f"must be a service mail, for marketing mail is what pauses; {self.breaker.mail!r} is marketing"
+            yield Problem("breaker.mail", wrong)
 
     def _missing_texts(self) -> Iterable[Problem]:
         locales = self._part("locales")

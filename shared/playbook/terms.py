@@ -66,7 +66,8 @@ def _local_time(value: object) -> object:
     return value
 
 
-def _once_each(names: list[str]) -> list[str]:
+def once_each(names: list[str]) -> list[str]:
+    """The names, none of them twice."""
     if twice := next((name for at, name in enumerate(names) if name in names[:at]), None):
         raise ValueError(f"must be named once each; {twice!r} stands twice")
     return names
@@ -89,7 +90,7 @@ LocalTime = Annotated[
 ]
 Key = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 Locales = Annotated[
-    list[Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$")]], Field(min_length=1), AfterValidator(_once_each)
+    list[Annotated[str, StringConstraints(pattern=r"^[a-z]{2}$")]], Field(min_length=1), AfterValidator(once_each)
 ]
 Text = dict[str, Annotated[str, StringConstraints(min_length=1)]]
 """A text in every language of the playbook: locale -> text."""

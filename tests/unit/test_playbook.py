@@ -6,10 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
 from datetime import time, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -17,36 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 
-from infra.mails import written
 from shared.errors import PlaybookError
 from shared.playbook import Playbook, check, load, schema
 from tests.builders import ROOT, a_playbook, raw_playbook
-
-Path_ = Sequence[str | int]
-
-WRITTEN = written(ROOT / "shared" / "mails")
-STEPS = ["onboarding", "steps"]
-CONDITIONS = "'posted', 'commented', 'contributed' or 'answered_survey'"
-
-
-def changed(path: Path_, value: object) -> dict[str, Any]:
-    """The default playbook with one value put in the place of another."""
-    raw = raw_playbook()
-    place: Any = raw
-    for part in path[:-1]:
-        place = place[part]
-    place[path[-1]] = value
-    return raw
-
-
-def without(path: Path_) -> dict[str, Any]:
-    """The default playbook with one key left out."""
-    raw = raw_playbook()
-    place: Any = raw
-    for part in path[:-1]:
-        place = place[part]
-    del place[path[-1]]
-    return raw
+from tests.unit.playbook_mistakes import ONE_MISTAKE, STEPS, WRITTEN, Path_, changed, without
 
 
 def mistakes(raw: object) -> list[str]:
@@ -102,8 +74,25 @@ class TestDefault:
     def test_mails_come_in_russian_and_english(self) -> None:
         assert set(a_playbook().locales) == {"en", "ru"}
 
-    def test_every_mail_of_the_programme_needs_consent(self) -> None:
-        assert {mail.class_ for mail in a_playbook().mails.values()} == {"marketing"}
+    def test_every_mail_but_the_managers_needs_consent(self) -> None:
+        service = [name for name, mail in a_playbook().mails.items() if mail.class_ == "service"]
+        assert service == ["mail_paused"] == [a_playbook().breaker.mail]
+
+    def test_the_missed_are_asked_three_times_and_one_in_ten_is_held_out(self) -> None:
+        rules = a_playbook().reengagement
+        assert (rules.inactive_days, rules.max_attempts, rules.holdout_percent) == (30, 3, 10)
+        assert rules.spacing == [timedelta(days=30), timedelta(days=45), timedelta(days=60)]
+
+    def test_the_budget_is_one_a_day_and_three_a_week_by_day(self) -> None:
+        limits = a_playbook().limits
+        assert (limits.a_day, limits.a_week, limits.excluded_weekdays) == (1, 3, [])
+        assert limits.quiet_hours is not None
+        assert (limits.quiet_hours.from_, limits.quiet_hours.until) == (time(21), time(8))
+
+    def test_the_breaker_s_lines_are_4_and_0_08_percent_of_200_sends(self) -> None:
+        rules = a_playbook().breaker
+        assert (rules.bounces_percent, rules.complaints_percent, rules.least_sends) == (4, 0.08, 200)
+        assert rules.window == timedelta(hours=24)
 
     @pytest.mark.parametrize(
         ("preferred", "locale"),
@@ -111,144 +100,6 @@ class TestDefault:
     )
     def test_a_member_gets_the_nearest_language(self, preferred: str | None, locale: str) -> None:
         assert a_playbook().locale_for(preferred) == locale
-
-
-ONE_MISTAKE: list[tuple[Path_, object, str]] = [
-    # unknown keys: what is allowed there
-    (
-        ["colour"],
-        "red",
-        "colour: unknown key; allowed here: " + ", ".join(Playbook.model_fields),
-    ),
-    (
-        ["senders", "hello", "nme"],
-        "x",
-        "senders.hello.nme: unknown key; allowed here: name, address, reply_to, signature",
-    ),
-    (
-        ["mails", "welcome", "form"],
-        "x",
-        "mails.welcome.form: unknown key; allowed here: class, category, sender, recognises",
-    ),
-    (
-        [*STEPS, 0, "when"],
-        "x",
-        "onboarding.steps[0].when: unknown key; allowed here: key, day, mail, send_at, unless, leave_out",
-    ),
-    (["content", "tips", 0, "en"], "", "content.tips[0].en: must not be empty; got ''"),
-    (["content", "resources", 1, "by"], "x", "content.resources[1].by: unknown key; allowed here: title, url, note"),
-    # steps
-    (
-        [*STEPS, 1, "key"],
-        "welcome",
-        "onboarding.steps[1].key: 'welcome' is already steps[0]; every step needs its own key",
-    ),
-    (
-        [*STEPS, 1, "day"],
-        "1",
-        "onboarding.steps[1].day: must be later than the step before it (day 1); got 1",
-    ),
-    ([*STEPS, 4, "day"], "91", "onboarding.steps[4].day: must lie within open_for (90d); got 91"),
-    ([*STEPS, 0, "day"], "0", "onboarding.steps[0].day: must be at least 1; got '0'"),
-    ([*STEPS, 4, "day"], "366", "onboarding.steps[4].day: must be at most 365; got '366'"),
-    ([*STEPS, 4, "day"], "soon", "onboarding.steps[4].day: must be a whole number; got 'soon'"),
-    ([*STEPS, 0, "key"], "Wel-come", "onboarding.steps[0].key: must match ^[a-z][a-z0-9_]{0,39}$; got 'Wel-come'"),
-    (STEPS, [], "onboarding.steps: must have at least 1"),
-    (STEPS, "welcome", "onboarding.steps: must be a list; got 'welcome'"),
-    # what is named must exist
-    (
-        [*STEPS, 1, "mail"],
-        "nope",
-        "onboarding.steps[1].mail: unknown mail 'nope'; the mails are welcome, check_in, digest, survey, ambassador",
-    ),
-    (
-        ["mails", "farewell"],
-        {"class": "marketing", "category": "onboarding", "sender": "hello"},
-        "mails.farewell: unknown mail; the mails written in shared/mails are " + ", ".join(sorted(WRITTEN)),
-    ),
-    (["mails", "welcome", "sender"], "nobody", "mails.welcome.sender: unknown sender 'nobody'; the senders are hello"),
-    (["mails", "welcome", "class"], "spam", "mails.welcome.class: must be 'marketing' or 'service'; got 'spam'"),
-    (
-        [*STEPS, 3, "unless"],
-        ["slept"],
-        f"onboarding.steps[3].unless[0]: must be {CONDITIONS}; got 'slept'",
-    ),
-    (
-        [*STEPS, 0, "leave_out"],
-        {"tour": "slept"},
-        f"onboarding.steps[0].leave_out.tour: must be {CONDITIONS}; got 'slept'",
-    ),
-    (["platforms", "myspace"], {}, "platforms.myspace: must be 'slack', 'discourse' or 'standard'; got 'myspace'"),
-    (["platforms", "slack"], "", "platforms.slack: must be keys with values below it; got ''"),
-    # languages
-    (["community", "name"], {"en": "x"}, "community.name: missing locale 'ru'; this playbook's locales are en, ru"),
-    (["community", "name", "de"], "x", "community.name.de: unknown locale; this playbook's locales are en, ru"),
-    (["postal_address"], {"ru": "x"}, "postal_address: missing locale 'en'; this playbook's locales are en, ru"),
-    (["locales"], ["en", "ru", "en"], "locales: must be named once each; 'en' stands twice"),
-    (["locales", 0], "english", "locales[0]: must match ^[a-z]{2}$; got 'english'"),
-    (["locales"], [], "locales: must have at least 1"),
-    # numbers, zones, addresses, times
-    (["health_score", "weights", "growth"], "0.4", "health_score.weights: the weights must sum to 1; these sum to 1.1"),
-    (["health_score", "weights", "growth"], "-0.1", "health_score.weights.growth: must be at least 0; got '-0.1'"),
-    (["health_score", "weights", "growth"], "nan", "health_score.weights.growth: must be at most 1; got 'nan'"),
-    (
-        ["community", "timezone"],
-        "Mars/Olympus",
-        "community.timezone: must be an IANA time zone such as Europe/Berlin; got 'Mars/Olympus'",
-    ),
-    (
-        ["community", "timezone"],
-        "Europe",
-        "community.timezone: must be an IANA time zone such as Europe/Berlin; got 'Europe'",
-    ),
-    (
-        ["senders", "hello", "address"],
-        "hello",
-        "senders.hello.address: must be an e-mail address such as hello@example.com; got 'hello'",
-    ),
-    (
-        ["senders", "hello", "reply_to"],
-        "a@example.com\nBcc:",
-        "senders.hello.reply_to: must be an e-mail address such as hello@example.com; got 'a@example.com\\nBcc:'",
-    ),
-    (
-        ["community", "url"],
-        "our forum",
-        "community.url: must be a web address such as https://community.example.com/; got 'our forum'",
-    ),
-    (
-        ["community", "url"],
-        "javascript:alert(1)",
-        "community.url: must be a web address such as https://community.example.com/; got 'javascript:alert(1)'",
-    ),
-    (
-        ["onboarding", "start"],
-        "2026-01-01",
-        "onboarding.start: must be a moment with its time zone, such as 2026-01-01T00:00:00Z; got '2026-01-01'",
-    ),
-    (
-        ["onboarding", "start"],
-        "2026",
-        "onboarding.start: must be a moment with its time zone, such as 2026-01-01T00:00:00Z; got '2026'",
-    ),
-    *(
-        (
-            ["onboarding", "send_at"],
-            wrong,
-            f'onboarding.send_at: must be a time of day in quotes, such as "10:00"; got {wrong!r}',
-        )
-        for wrong in ("600", "25:00", "9:00", "1٠:00", "")
-    ),
-    *(
-        (
-            ["onboarding", "min_gap"],
-            wrong,
-            f"onboarding.min_gap: must be a whole number and a unit, such as 30m, 20h or 90d; got {wrong!r}",
-        )
-        for wrong in ("20", "20 h", "-1h", "1w", "٣h", "1.5h", "")
-    ),
-    (["content"], None, "content: must be keys with values below it; got None"),
-]
 
 
 class TestMistakes:
@@ -298,6 +149,25 @@ class TestMistakes:
         assert "mails.welcome: missing locale 'de'; it is written in en, ru" in lines
         assert "content.event.title: missing locale 'de'; this playbook's locales are en, ru, de" in lines
         assert len(lines) == len(set(lines)) > 20
+
+    def test_a_variant_has_a_subject_in_every_language(self) -> None:
+        wave_only_in_english = WRITTEN["miss_you"]._replace(variants={"wave": {"en"}, "news": {"en", "ru"}})
+        with pytest.raises(PlaybookError) as found:
+            check(raw_playbook(), source="playbook.yaml", mails={**WRITTEN, "miss_you": wave_only_in_english})
+        [problem] = found.value.problems
+        assert str(problem) == "mails.miss_you.variants[0]: missing locale 'ru'; it is written in en"
+
+    def test_what_may_be_left_out_is_not_missed(self) -> None:
+        raw = raw_playbook()
+        del raw["limits"]["quiet_hours"], raw["limits"]["excluded_weekdays"], raw["content"]["highlights"]
+        del raw["bonuses"], raw["mails"]["miss_you"]["bonus"], raw["mails"]["miss_you"]["highlights"]
+        playbook = check(raw, source="playbook.yaml", mails=WRITTEN)
+        assert (playbook.limits.quiet_hours, playbook.content.highlights, playbook.bonuses) == (None, [], {})
+
+    def test_a_bonus_may_be_a_page_instead_of_a_code(self) -> None:
+        raw = raw_playbook()
+        raw["bonuses"]["welcome_back"] |= {"code": None, "url": "https://community.example.com/back"}
+        assert str(check(raw, source="playbook.yaml").bonuses["welcome_back"].url).endswith("/back")
 
     @settings(max_examples=80, deadline=None)
     @given(st.data())
@@ -375,7 +245,7 @@ class TestFile:
             .replace("[en, ru]", "[no, ru]")
         )
         file = tmp_path / "playbook.yaml"
-        file.write_text(text.replace("{en:", "{no:"), encoding="utf-8")
+        file.write_text(text.replace("{en:", "{no:").replace("locale: en", "locale: no"), encoding="utf-8")
         playbook = load(file)
         assert (playbook.locales[0], playbook.onboarding.send_at) == ("no", time(10))
 
