@@ -12,6 +12,7 @@ from jinja2 import meta
 from infra.mails import compile_mails, written
 from shared.errors import UsageError
 from shared.mail import environment
+from shared.playbook import Written
 from tests.builders import ROOT
 
 SOURCE = ROOT / "shared" / "mails"
@@ -40,10 +41,31 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
+def subjects(mail: Written) -> list[str]:
+    return [f"subject.{variant}.txt" for variant in mail.variants] or ["subject.txt"]
+
+
 def test_written_mails_and_languages_are_listed() -> None:
     mails = written(SOURCE)
-    assert sorted(mails) == ["ambassador", "check_in", "digest", "survey", "welcome"]
-    assert all(locales == {"en", "ru"} for locales in mails.values())
+    assert sorted(mails) == ["ambassador", "check_in", "digest", "mail_paused", "miss_you", "survey", "welcome"]
+    assert all(mail.locales == {"en", "ru"} for mail in mails.values())
+
+
+def test_parts_and_variants_are_read_off_the_files() -> None:
+    mails = written(SOURCE)
+    assert {name: mail.parts for name, mail in mails.items() if mail.parts} == {"welcome": {"introduction"}}
+    variants = {name: mail.variants for name, mail in mails.items() if mail.variants}
+    assert variants == {"miss_you": {"news": {"en", "ru"}, "wave": {"en", "ru"}}}
+
+
+def test_part_asked_for_in_one_place_only_is_listed(source: Path) -> None:
+    rewritten(source / "digest/ru.txt", "{% for", '{% if "tour" not in leave_out %}x{% endif %}{% for')
+    assert written(source)["digest"].parts == {"tour"}
+
+
+def test_subject_of_one_language_only_is_listed_as_such(source: Path) -> None:
+    (source / "miss_you" / "ru.subject.wave.txt").unlink()
+    assert written(source)["miss_you"].variants == {"news": {"en", "ru"}, "wave": {"en"}}
 
 
 def test_the_same_source_gives_the_same_bytes(compiled: Path, tmp_path: Path) -> None:
@@ -52,8 +74,12 @@ def test_the_same_source_gives_the_same_bytes(compiled: Path, tmp_path: Path) ->
 
 
 def test_only_what_functions_read_is_written(compiled: Path) -> None:
-    parts = ("html", "txt", "subject.txt", "preheader.txt")
-    mails = {f"{mail}/{at}.{part}" for mail, locales in written(SOURCE).items() for at in locales for part in parts}
+    mails = {
+        f"{mail}/{locale}.{part}"
+        for mail, found in written(SOURCE).items()
+        for locale in found.locales
+        for part in ("html", "txt", "preheader.txt", *subjects(found))
+    }
     assert set(contents(compiled)) == mails | {"wording/en.json", "wording/ru.json"}
 
 
@@ -102,6 +128,12 @@ def test_languages_of_a_mail_name_the_same_things(compiled: Path, mail: str, par
         ("check_in/en.preheader.txt", "{{ discussion.title }}", "{{ discussion.title", r"unexpected end of template"),
         ("survey/en.mjml", "layout/scale.mjml", "layout/scales.mjml", r"layout/scales\.mjml"),
         ("survey/en.txt", "| format(score)", "| formatted(score)", r"No filter named 'formatted'"),
+        ("miss_you/en.mjml", "{{ bonus.until }}", "{{ bonus.ends }}", r"'bonus.ends' is not given to a mail"),
+        ("miss_you/ru.subject.news.txt", "if highlights", "if news", r"'news' is not given to a mail"),
+        ("miss_you/en.txt", "{{ highlight.kind }}", "{{ highlight.sort }}", r"'highlight.sort' is not given to a mail"),
+        ("mail_paused/ru.txt", "{{ figures.bounces }}", "{{ figures.bounce }}", r"'figures.bounce' is not given"),
+        ("miss_you/ru.txt", "{{ bonus.until }}", "{{ figures.until }}", r"'figures' is not given to a mail"),
+        ("wording/ru.json", '"percent"', '"per_cent"', r"percent: Field required"),
         ("wording/ru.json", '"months"', '"moths"', r"months: Field required"),
     ],
 )
@@ -127,6 +159,18 @@ def test_text_that_mjml_would_drop_is_found(source: Path, tmp_path: Path) -> Non
 def test_missing_part_is_named(source: Path, tmp_path: Path, part: str) -> None:
     (source / "digest" / f"ru.{part}").unlink()
     with pytest.raises(UsageError, match=rf"digest/ru\.{re.escape(part)}: is missing"):
+        compile_mails(source, tmp_path / "out")
+
+
+def test_one_subject_beside_variants_is_refused(source: Path, tmp_path: Path) -> None:
+    (source / "miss_you" / "en.subject.txt").write_text("We miss you", encoding="utf-8")
+    with pytest.raises(UsageError, match=r"miss_you/en\.subject\.txt: has no place beside en\.subject\.news\.txt"):
+        compile_mails(source, tmp_path / "out")
+
+
+def test_mistake_in_a_shared_part_is_found_in_its_mails(source: Path, tmp_path: Path) -> None:
+    rewritten(source / "layout/highlights.mjml", "{{ highlight.icon }}", "{{ highlight.picture }}")
+    with pytest.raises(UsageError, match=r"miss_you/en\.mjml: 'highlight\.picture' is not given to a mail"):
         compile_mails(source, tmp_path / "out")
 
 
