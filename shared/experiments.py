@@ -2,10 +2,141 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
+from math import sqrt
+from statistics import NormalDist
+from typing import Literal
 
 from shared.model import Group
+
+CONFIDENCE = 0.95
+"""In so many of all experiments the interval holds what is true."""
+
+LEAST_MEMBERS = 30
+"""What each group needs: with fewer, the interval is wider than the effect of any mail."""
+
+LEAST_RETURNS = 5
+"""What both groups need together: of fewer, one member more or less would turn the result."""
+
+_Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+
+Verdict = Literal["returned", "away", "open", "not_sent"]
+"""What became of an attempt: whether the member came back in time, or the time is not over, or no mail went out."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Where the true value lies, as far as one can tell with `CONFIDENCE`."""
+
+    low: float
+    high: float
+
+    def __contains__(self, value: float) -> bool:
+        return self.low <= value <= self.high
+
+
+@dataclass(frozen=True)
+class Returned:
+    """How many of a group's members came back, of how many."""
+
+    returned: int
+    members: int
+
+    @property
+    def rate(self) -> float:
+        """The share that came back; 0 of nobody."""
+        return self.returned / self.members if self.members else 0.0
+
+    @property
+    def interval(self) -> Interval:
+        """The Wilson score interval: right for small groups and rates near 0 too; of nobody, anything is possible.
+
+        Wilson, E. B. (1927). Probable inference, the law of succession, and statistical inference. Journal of the
+        American Statistical Association 22, 209-212.
+        """
+        if not self.members:
+            return Interval(0, 1)
+        per_member = _Z**2 / self.members
+        middle = self.rate + per_member / 2
+        reach = sqrt(per_member * (self.rate * (1 - self.rate) + per_member / 4))
+        low = (middle - reach) / (1 + per_member) if self.returned else 0.0
+        high = (middle + reach) / (1 + per_member) if self.returned < self.members else 1.0
+        return Interval(low, high)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of asking one member, or of not asking one who is held out; `variant` is the subject of the mail."""
+
+    group: Group
+    verdict: Verdict
+    variant: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lift:
+    """The effect of asking: both groups, and how much the treated group's rate is above the other's.
+
+    `difference` and its interval are None when there are not enough members yet. `variants` are the treated by the
+    subject of their mail. `open` are members who still have time to come back, `not_sent` those whose mail did not go
+    out; neither count in a group.
+    """
+
+    treated: Returned
+    held_out: Returned
+    variants: Mapping[str, Returned]
+    open: int
+    not_sent: int
+
+    @property
+    def enough(self) -> bool:
+        """Whether there are members and returns enough to tell an effect from chance at all."""
+        fewest = min(self.treated.members, self.held_out.members)
+        return fewest >= LEAST_MEMBERS and self.treated.returned + self.held_out.returned >= LEAST_RETURNS
+
+    @property
+    def difference(self) -> float | None:
+        """The treated group's rate above the held out group's, as a share (0.07 is 7 percentage points)."""
+        return self.treated.rate - self.held_out.rate if self.enough else None
+
+    @property
+    def interval(self) -> Interval | None:
+        """Where the true difference lies."""
+        return difference_interval(self.treated, self.held_out) if self.enough else None
+
+
+def lift(outcomes: Iterable[Outcome]) -> Lift:
+    """What asking did, from what became of each member: one outcome a member, or they would not be independent."""
+    told = list(outcomes)
+    treated = [outcome for outcome in told if outcome.group == "treated"]
+    variants = sorted({outcome.variant for outcome in treated if outcome.variant is not None})
+    return Lift(
+        treated=_returned(treated),
+        held_out=_returned(outcome for outcome in told if outcome.group == "held_out"),
+        variants={name: _returned(one for one in treated if one.variant == name) for name in variants},
+        open=sum(outcome.verdict == "open" for outcome in told),
+        not_sent=sum(outcome.verdict == "not_sent" for outcome in told),
+    )
+
+
+def difference_interval(one: Returned, other: Returned) -> Interval:
+    """Newcombe's hybrid score interval of `one.rate - other.rate`, made of the two Wilson intervals.
+
+    Newcombe, R. G. (1998). Interval estimation for the difference between independent proportions: comparison of
+    eleven methods. Statistics in Medicine 17, 873-890: method 10.
+    """
+    difference = one.rate - other.rate
+    below = sqrt((one.rate - one.interval.low) ** 2 + (other.interval.high - other.rate) ** 2)
+    above = sqrt((one.interval.high - one.rate) ** 2 + (other.rate - other.interval.low) ** 2)
+    return Interval(max(difference - below, -1.0), min(difference + above, 1.0))
+
+
+def _returned(outcomes: Iterable[Outcome]) -> Returned:
+    verdicts = [outcome.verdict for outcome in outcomes]
+    returned = verdicts.count("returned")
+    return Returned(returned, returned + verdicts.count("away"))
 
 
 def share(*names: str) -> float:

@@ -1,0 +1,207 @@
+"""What a programme's experiment has shown: gathered from the table, and told on a terminal or as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from pydantic import JsonValue
+from rich.console import Group as Together
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from shared.errors import UsageError
+from shared.events import ACTIVITY
+from shared.experiments import LEAST_MEMBERS, LEAST_RETURNS, Interval, Lift, Outcome, Returned, Verdict, lift
+from shared.localtime import at_local, local_day
+from shared.members import zone_of
+from shared.model import Attempt, Identity, Member, Send, SendStatus
+from shared.playbook import Playbook
+from shared.programmes import reengagement
+from shared.store import Store
+
+USUAL_PERIOD = timedelta(days=90)
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Period:
+    """From `since` up to, not including, `until`; `within` is how long a member has to come back."""
+
+    since: datetime
+    until: datetime
+    within: timedelta
+
+
+def period(programme: str, since: date | None, until: date | None, *, playbook: Playbook, now: datetime) -> Period:
+    """The period asked for, both days included and in the community's zone; by default the last 90 days up to now.
+
+    Raises UsageError when the programme runs no experiment, or the period ends before it begins.
+    """
+    if programme != reengagement.NAME:
+        raise UsageError(f"{programme!r} holds nobody out to compare with; only {reengagement.NAME} does")
+    zone = zone_of(None, playbook)
+    end = min(at_local(until + DAY, time(), zone), now) if until else now
+    start = at_local(since, time(), zone) if since else end - USUAL_PERIOD
+    if start >= end:
+        first, last = local_day(start, zone), local_day(end, zone)
+        raise UsageError(f"the period must begin before it ends and before now; {first} is not before {last}")
+    return Period(since=start, until=end, within=playbook.reengagement.win_back_within)
+
+
+def measured(store: Store, asked: Period, now: datetime) -> Lift:
+    """The effect of asking, over a period.
+
+    A member counts once, by their first attempt in the period: whoever is asked three times is still one person, and
+    their attempts are not independent. Members who proved to be one person are one. The treated count only when their
+    mail was sent; whoever still had time to come back counts apart. All of it is read from facts that do not change,
+    so the same period gives the same result later, but for events that came late.
+    """
+    firsts = _first_attempts(store, asked)
+    sends = store.sends(attempt.send_id for _, attempt in firsts if attempt.group == "treated")
+    return lift(
+        _outcome(member, attempt, sends.get(attempt.send_id), asked=asked, store=store, now=now)
+        for member, attempt in firsts
+    )
+
+
+def told(programme: str, asked: Period, found: Lift) -> dict[str, JsonValue]:
+    """The result as plain values; times are UTC, rates are shares, `difference` is null without enough members."""
+    difference, interval = found.difference, found.interval
+    return {
+        "programme": programme,
+        "since": asked.since.isoformat(),
+        "until": asked.until.isoformat(),
+        "within_days": asked.within / DAY,
+        "treated": _plain(found.treated),
+        "held_out": _plain(found.held_out),
+        "difference": difference,
+        "interval": [interval.low, interval.high] if interval else None,
+        "variants": {name: _plain(returned) for name, returned in found.variants.items()},
+        "open": found.open,
+        "not_sent": found.not_sent,
+    }
+
+
+def shown(programme: str, asked: Period, found: Lift, zone: ZoneInfo) -> RenderableType:
+    """The result for a terminal."""
+    first, last = (local_day(moment, zone) for moment in (asked.since, asked.until - timedelta(microseconds=1)))
+    about = f": {first:%d %b %Y} to {last:%d %b %Y}, active again within {asked.within / DAY:g} days"
+    groups = {"asked": found.treated, "held out": found.held_out}
+    parts: list[RenderableType] = [Text.assemble((programme, "bold"), about), _table(groups, ""), _verdict(found)]
+    if found.variants:
+        parts += [Text(), _table(found.variants, "subject")]
+    if apart := _apart(found):
+        parts += [Text(), Text(apart, style="dim")]
+    return Together(*parts)
+
+
+def _first_attempts(store: Store, asked: Period) -> list[tuple[Member, Attempt]]:
+    attempts = list(store.attempts(reengagement.NAME, asked.since, asked.until))
+    people = _people(store, {attempt.member_id for attempt in attempts})
+    firsts: dict[str, tuple[Member, Attempt]] = {}
+    for attempt in attempts:
+        if (member := people.get(attempt.member_id)) is not None:
+            firsts.setdefault(member.id, (member, attempt))
+    return list(firsts.values())
+
+
+def _people(store: Store, member_ids: Iterable[str]) -> dict[str, Member]:
+    """Who these members are now, by the id they were asked under."""
+    found = store.members(member_ids)
+    merged = {asked_as: member for asked_as, member in found.items() if member.merged_into is not None}
+    survivors = {asked_as: store.survivor(member.id) for asked_as, member in merged.items()}
+    return found | {asked_as: member for asked_as, member in survivors.items() if member is not None}
+
+
+def _outcome(
+    member: Member, attempt: Attempt, send: Send | None, *, asked: Period, store: Store, now: datetime
+) -> Outcome:
+    if attempt.group == "held_out":
+        return Outcome(group="held_out", verdict=_verdict_on(member, attempt.at, asked, store=store, now=now))
+    if send is None or send.status is not SendStatus.SENT:
+        return Outcome(group="treated", verdict="not_sent")
+    verdict = _verdict_on(member, send.at, asked, store=store, now=now)
+    return Outcome(group="treated", verdict=verdict, variant=send.variant)
+
+
+def _verdict_on(member: Member, asked_at: datetime, asked: Period, *, store: Store, now: datetime) -> Verdict:
+    until = asked_at + asked.within
+    if until > now:
+        return "open"
+    return "returned" if _came_back(member, asked_at, until, store=store) else "away"
+
+
+def _came_back(member: Member, after: datetime, until: datetime, *, store: Store) -> bool:
+    """Whether a member did something after a moment, up to another.
+
+    The profile knows the first moment of the newest day, which mostly answers it; where it does not, the log of each
+    day in question does, which costs a query a day and identity.
+    """
+    last = member.last_active_at
+    if last is None or last.date() < after.date():
+        return False
+    if after < last <= until:
+        return True
+    days = (min(last, until).date() - after.date()).days
+    dates = (after.date() + DAY * day for day in range(days + 1))
+    return any(_active(member, day, after=after, until=until, store=store) for day in dates)
+
+
+def _active(member: Member, day: date, *, after: datetime, until: datetime, store: Store) -> bool:
+    """Whether the log of a UTC day tells of activity of a member between two moments."""
+    identities = (Identity(*identity.split(":", 1)) for identity in sorted(member.identities))
+    events = (event for identity in identities for event in store.logged(identity, day))
+    return any(event.type in ACTIVITY and after < event.occurred_at <= until for event in events)
+
+
+def _plain(returned: Returned) -> dict[str, JsonValue]:
+    return {
+        "members": returned.members,
+        "returned": returned.returned,
+        "rate": returned.rate,
+        "interval": [returned.interval.low, returned.interval.high],
+    }
+
+
+def _table(groups: Mapping[str, Returned], heading: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column(heading, min_width=8)
+    for column in ("members", "returned", "rate", "95 % interval"):
+        table.add_column(column, justify="right")
+    for name, group in groups.items():
+        rate = f"{group.rate:.1%}" if group.members else ""
+        table.add_row(Text(name), str(group.members), str(group.returned), rate, _range(group.interval))
+    return table
+
+
+def _range(interval: Interval) -> str:
+    return f"{interval.low:.1%} to {interval.high:.1%}"
+
+
+def _verdict(found: Lift) -> Text:
+    difference, interval = found.difference, found.interval
+    if difference is None or interval is None:
+        needed = f"both groups need {LEAST_MEMBERS} members, and together {LEAST_RETURNS} who returned"
+        return Text.assemble("\n", ("Not enough members yet", "yellow"), f": {needed}.")
+    by, low, high = (100 * share for share in (difference, interval.low, interval.high))
+    figures = f"{by:+.1f} percentage points, 95 % interval {low:+.1f} to {high:+.1f}"
+    if 0 in interval:
+        return Text.assemble("\n", ("No effect that can be told from chance", "yellow"), f": {figures}.")
+    if difference > 0:
+        return Text.assemble("\n", ("Asking brings members back", "green"), f": {figures}.")
+    return Text.assemble("\n", ("Asking keeps members away", "red"), f": {figures}.")
+
+
+def _apart(found: Lift) -> str:
+    """Who is not counted, and why."""
+    parts = []
+    if found.open:
+        parts.append(f"{found.open} more still have time to come back")
+    if found.not_sent:
+        parts.append(f"to {found.not_sent} the mail did not go out")
+    return f"Not counted: {'; '.join(parts)}." if parts else ""
