@@ -15,6 +15,7 @@ import pytest
 from infra import cli
 from tests.builders import ROOT
 
+MAILS = "ambassador, check_in, digest, mail_paused, miss_you, survey, welcome"
 COMMANDS = ("demo", "up", "playbook", "preview", "send-test")
 
 
@@ -104,7 +105,7 @@ class TestPlaybookCheck:
             f"{file}: community.timezone: must be an IANA time zone such as Europe/Berlin; got 'Mars/Olympus'"
         )
         assert [line.split(": ")[1] for line in ran.mistakes[1:]] == [
-            f"mails.{mail}.category" for mail in ("welcome", "check_in", "digest", "survey")
+            f"mails.{mail}.category" for mail in ("check_in", "digest", "survey")
         ]
 
     @pytest.mark.parametrize("odd", ["[/]", "[red]", "[link=x]y", "\\\\[b]", "{x}", "%s"])
@@ -150,16 +151,27 @@ class TestPreview:
         assert "Ада" in page.with_suffix(".txt").read_text(encoding="utf-8")
         assert str(page) in ran.out
 
+    def test_what_a_mail_tells_is_shown_with_sample_content(self, flywheel: Flywheel, tmp_path: Path) -> None:
+        assert not flywheel("preview", "miss_you").code
+        text = (tmp_path / "out" / "preview" / "miss_you.en.txt").read_text(encoding="utf-8")
+        assert [kind in text for kind in ("New feature: ", "Ask an expert: ", "Guide: ")] == [True] * 3
+        assert "One free evening at any workshop" in text
+        assert not flywheel("preview", "mail_paused").code
+
+    def test_two_previews_at_once_do_not_share_a_folder(self) -> None:
+        with cli._mails() as one, cli._mails() as other:
+            assert one.render("welcome/en.preheader.txt", {}) == other.render("welcome/en.preheader.txt", {})
+
     @pytest.mark.parametrize(
         ("arguments", "told"),
         [
             (
                 ("farewell",),
-                "there is no mail 'farewell'; choose one of ambassador, check_in, digest, survey, welcome",
+                f"there is no mail 'farewell'; choose one of {MAILS}",
             ),
             (
                 ("../welcome",),
-                "there is no mail '../welcome'; choose one of ambassador, check_in, digest, survey, welcome",
+                f"there is no mail '../welcome'; choose one of {MAILS}",
             ),
             (("welcome", "--locale", "de"), "there is no language 'de'; choose one of en, ru"),
         ],

@@ -5,28 +5,28 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 from email.header import decode_header, make_header
-from html import unescape
 from itertools import product
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.mails import compile_mails, written
+from infra.mails import written
 from shared.errors import UsageError
-from shared.mail import LONGEST_NAME, Composed, Links, Mails, compose, first_name, next_time, one_click_headers
+from shared.mail import (
+    LONGEST_NAME,
+    Links,
+    Mails,
+    first_name,
+    next_time,
+    one_click_headers,
+)
 from shared.model import Did
 from shared.playbook import Playbook, RecurringEvent, check
-from tests.builders import ROOT, a_member, a_playbook, at, raw_playbook
-
-SOURCE = ROOT / "shared" / "mails"
-PLAYBOOK = a_playbook()
-LINKS = Links("https://links.example.com/l/u/AbC.123-x_", "https://links.example.com/l/s/AbC.123-x_")
-ACTIVE = Did(active_days=12, posts=1, comments=21, answers=2)
-WRITTEN = [(mail, locale) for mail, locales in written(SOURCE).items() for locale in sorted(locales)]
+from tests.builders import at, raw_playbook
+from tests.unit.letters import ACTIVE, LINKS, MARKETING, PLAYBOOK, SOURCE, WRITTEN, links_in, written_for
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -49,24 +49,6 @@ HOSTILE = [
 ]
 
 
-@pytest.fixture(scope="module")
-def mails(tmp_path_factory: pytest.TempPathFactory) -> Mails:
-    folder = tmp_path_factory.mktemp("mails")
-    compile_mails(SOURCE, folder)
-    return Mails(folder)
-
-
-def written_for(mails: Mails, mail: str = "welcome", **changes: Any) -> Composed:
-    """A mail to Ada on a Tuesday in March, two days before the open workshop."""
-    asked = {"playbook": PLAYBOOK, "links": LINKS, "did": Did(), "leave_out": (), "now": at("2030-03-12T09:00Z")}
-    asked |= {name: changes.pop(name) for name in asked.keys() & changes.keys()}
-    return compose(mails, mail=mail, member=a_member(**changes), **asked)  # type: ignore[arg-type]
-
-
-def links_in(html: str) -> set[str]:
-    return {unescape(link) for link in re.findall(r'href="([^"]*)"', html)}
-
-
 @pytest.mark.parametrize(("mail", "locale"), WRITTEN)
 @pytest.mark.parametrize(
     ("name", "did", "leave_out"), list(product(["Ada", None], [Did(), ACTIVE], [(), ("introduction",)]))
@@ -79,7 +61,7 @@ def test_every_mail_renders_whole_and_small(
     assert f'<html lang="{locale}"' in got.html
     for part in (got.subject, got.html, got.text):
         assert not re.search(r"{{|}}|{%|%}|\[\[|\[%|None|[Uu]ndefined", part)
-        assert ("Ada" in part) or name is None or part is got.subject
+        assert ("Ada" in part) or name is None or part is got.subject or mail == "mail_paused"
     assert got.subject
     assert "\n" not in got.subject
 
@@ -87,7 +69,6 @@ def test_every_mail_renders_whole_and_small(
 @pytest.mark.parametrize(("mail", "locale"), WRITTEN)
 def test_text_holds_every_link_of_the_html(mails: Mails, mail: str, locale: str) -> None:
     got = written_for(mails, mail, locale=locale, did=ACTIVE)
-    assert LINKS.unsubscribe in links_in(got.html)
     assert [link for link in links_in(got.html) if link not in got.text] == []
 
 
@@ -104,7 +85,7 @@ def test_mail_loads_nothing_from_elsewhere(mails: Mails, mail: str, locale: str)
     assert not re.search(r"<img|<link|<script|@import|url\(|\ssrc=|background=", html)
 
 
-@pytest.mark.parametrize(("mail", "locale"), WRITTEN)
+@pytest.mark.parametrize(("mail", "locale"), MARKETING)
 def test_unsubscribing_stands_above_everything_gmail_clips(mails: Mails, mail: str, locale: str) -> None:
     html = written_for(mails, mail, locale=locale).html
     assert html.index(LINKS.unsubscribe) < html.index('class="card"') < html.rindex(LINKS.unsubscribe)
@@ -292,6 +273,31 @@ def test_next_event_is_later_within_a_week(now: datetime, zone: str, weekday: st
     assert (local.hour, local.minute) == (hour, 30) or local.hour in (hour, hour + 1)
 
 
+@pytest.mark.parametrize(("mail", "locale"), MARKETING)
+def test_marketing_mail_can_be_unsubscribed_from_and_chosen(mails: Mails, mail: str, locale: str) -> None:
+    got = written_for(mails, mail, locale=locale)
+    assert "List-Unsubscribe" in got.headers
+    for link in (LINKS.unsubscribe, LINKS.preferences):
+        assert link in links_in(got.html)
+        assert got.text.count(link) == 1
+
+
+@pytest.mark.parametrize(("mail", "locale"), sorted(set(WRITTEN) - set(MARKETING)))
+def test_service_mail_has_nothing_to_unsubscribe_from(mails: Mails, mail: str, locale: str) -> None:
+    got = written_for(mails, mail, locale=locale, links=Links("", "", ""))
+    assert got.headers == {}
+    assert not re.search(r"(?i)unsubscribe|отпис|href=\"\"", got.html + got.text)
+
+
+def test_class_decides_it_and_not_the_mail(mails: Mails) -> None:
+    raw = raw_playbook()
+    raw["mails"]["digest"]["class"] = "service"
+    got = written_for(mails, "digest", playbook=check(raw, source="playbook"))
+    assert got.headers == {}
+    assert LINKS.unsubscribe not in got.html + got.text
+    assert LINKS.preferences not in got.html + got.text
+
+
 def test_one_click_headers_are_exactly_rfc_8058(mails: Mails) -> None:
     headers = dict(written_for(mails).headers)
     assert list(headers.items()) == [
@@ -342,6 +348,14 @@ def test_member_without_a_usable_address_is_refused(mails: Mails, email: str | N
 @pytest.mark.parametrize(("preferred", "locale"), [("ru-RU", "ru"), ("en_GB", "en"), ("de", "en"), (None, "en")])
 def test_mail_is_in_the_members_language(mails: Mails, preferred: str | None, locale: str) -> None:
     assert written_for(mails, locale=preferred).locale == locale
+
+
+def test_chosen_language_stands_before_the_platforms_word(mails: Mails) -> None:
+    assert written_for(mails, locale="en-GB", chosen_locale="ru").locale == "ru"
+
+
+def test_mail_with_one_subject_has_no_variant(mails: Mails) -> None:
+    assert written_for(mails).variant is None
 
 
 def test_the_same_input_gives_the_same_mail(mails: Mails) -> None:
