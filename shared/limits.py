@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import get_args
 from zoneinfo import ZoneInfo
 
@@ -38,7 +38,7 @@ def _is_quiet(clock: time, quiet: QuietHours) -> bool:
 def _end_of(quiet: QuietHours, local: datetime, zone: ZoneInfo) -> datetime:
     overnight = local.time() >= quiet.until
     end = at_local(local.date() + timedelta(days=overnight), quiet.until, zone)
-    return end if end > local else end + STEP
+    return end if end > local else local.astimezone(UTC) + STEP
 
 
 def first_day_with_room(today: date, sent_on: Collection[date], reserved: int, limits: Limits) -> date:

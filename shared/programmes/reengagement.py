@@ -60,6 +60,8 @@ def on_due(due: Due, member: Member | None, playbook: Playbook, now: datetime) -
         return [Done(due=due)]
     spell = _spell(due, member)
     at = max(_due_at(spell, member, playbook), due.due_at)
+    if spell.attempts < playbook.reengagement.max_attempts:
+        at = _send_slot(at, member, playbook)  # the member may have chosen another hour since the timer was set
     if at > now:
         return [_look_again(due, spell, at)]
     never = why_never(member)
