@@ -1,4 +1,7 @@
-"""What the links in mails lead to: unsubscribing and the survey. GET only shows, POST acts, as often as one likes."""
+"""What the links in mails lead to: unsubscribing, preferences, the survey, a bonus.
+
+GET only shows, POST acts, as often as one likes; whatever is wrong with a link gets the same friendly page.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,19 @@ from urllib.parse import parse_qs
 from shared.app import App
 from shared.errors import InvalidToken
 from shared.events import SurveyAnswered
-from shared.members import ALL_MARKETING, decide
+from shared.members import ALL_MARKETING, consents, decide, language_of, zone_of
 from shared.model import Consent, Identity, Member
-from shared.pages import Page
+from shared.pages import Hour, Offer, Page, Until
+from shared.preferences import BY_PAGE, carry_out, chosen, hours, later_than, moment_of
 from shared.signing import Purpose
 
 COMMENT_MAX = 2000
 """Characters of a survey's free text that are kept."""
 
-_PURPOSES: dict[str, Purpose] = {"u": "unsubscribe", "s": "survey"}
+FORM_MAX = 64_000
+"""Bytes of a form that are read; the longest of ours, a survey's free text in percent signs, is 24,000."""
+
+_PURPOSES: dict[str, Purpose] = {"u": "unsubscribe", "p": "preferences", "s": "survey", "b": "bonus"}
 _SCORES = {str(score): score for score in range(11)}
 
 
@@ -31,6 +38,10 @@ class Visit:
     query: Mapping[str, str]
     form: bytes
     language: str | None = None
+
+    def fields(self) -> dict[str, list[str]]:
+        """What was filled in, by field: blanks too, and nothing sensible of a body that is no form."""
+        return parse_qs(self.form[:FORM_MAX].decode("utf-8", "replace"), keep_blank_values=True)
 
 
 def visit(request: Visit, app: App, now: datetime) -> Page:
@@ -47,8 +58,12 @@ def _open(request: Visit, app: App, now: datetime) -> Page:
     match kind, app.signer.read(_PURPOSES[kind], token) if kind in _PURPOSES else ():
         case "u", (member_id,):
             return _unsubscribe(request, _member(app, member_id), app, now)
+        case "p", (member_id,):
+            return _preferences(request, _member(app, member_id), app, now)
         case "s", (member_id, occurrence):
             return _survey(request, _member(app, member_id), occurrence, app, now)
+        case "b", (member_id, bonus, ends):
+            return _bonus(_member(app, member_id), bonus, _moment(ends), app, now)
     raise InvalidToken("no link of ours")
 
 
@@ -59,6 +74,16 @@ def _member(app: App, member_id: str) -> Member:
     return member
 
 
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as exc:
+        raise InvalidToken("this token does not hold a moment") from exc
+    if moment.tzinfo is None:
+        raise InvalidToken("this token's moment has no zone")
+    return moment
+
+
 def _language(request: Visit, app: App) -> str | None:
     """The first of the browser's languages, best first, that the playbook has."""
     tags = [tag.partition(";")[0].strip() for tag in (request.language or "").split(",")]
@@ -66,24 +91,62 @@ def _language(request: Visit, app: App) -> str | None:
 
 
 def _unsubscribe(request: Visit, member: Member, app: App, now: datetime) -> Page:
+    preferences = f"/l/p/{app.signer.sign('preferences', member.id)}"
     # The path's token decides, never the body: a mail client posts List-Unsubscribe=One-Click, our page an empty form.
     if request.method != "POST":
-        return _page("unsubscribe", member, app)
-    refusal = Consent(given=False, at=now)
+        return _page("unsubscribe", member, app, preferences=preferences)
+    given = [decision.at for decision in member.consent.values() if decision.given]
+    refusal = Consent(given=False, at=later_than(given, now), by=_unsubscribed_by(request))
     app.store.change_member(member.id, lambda current: decide(current, ALL_MARKETING, refusal), known=member)
-    return _page("unsubscribed", member, app)
+    return _page("unsubscribed", member, app, preferences=preferences)
+
+
+def _unsubscribed_by(request: Visit) -> str:
+    """What unsubscribed: RFC 8058 lets a mail client say so in either encoding of a form."""
+    said = request.form[:FORM_MAX]
+    return "one_click" if b"List-Unsubscribe" in said and b"One-Click" in said else BY_PAGE
+
+
+def _preferences(request: Visit, member: Member, app: App, now: datetime) -> Page:
+    choice = chosen(request.fields()) if request.method == "POST" else None
+    if choice is None:
+        return _preferences_page(member, app, now, saved=False)
+    at = moment_of(member, now)
+    changed = app.store.change_member(
+        member.id, lambda current: carry_out(current, choice, playbook=app.playbook, at=at), known=member
+    )
+    if changed is None:
+        raise InvalidToken("the member of this token is gone")
+    return _preferences_page(changed, app, now, saved=True)
+
+
+def _preferences_page(member: Member, app: App, now: datetime, *, saved: bool) -> Page:
+    playbook, locale = app.playbook, app.playbook.locale_for(language_of(member))
+    offers = [
+        Offer(key=key, name=category.name[locale], about=category.about[locale], taken=consents(member, key))
+        for key, category in playbook.categories.items()
+    ]
+    offered = hours(member, playbook).items()
+    return _page(
+        "preferences",
+        member,
+        app,
+        saved=saved,
+        offers=offers,
+        languages=playbook.locales,
+        hours=[Hour(value=text, hour=hour, chosen=hour == member.send_hour) for text, hour in offered],
+        zone=app.mails.wording(locale).zone_name(now.astimezone(zone_of(member, playbook))),
+    )
 
 
 def _survey(request: Visit, member: Member, occurrence: str, app: App, now: datetime) -> Page:
-    score = _score(request.query.get("score"))
     if request.method != "POST":
-        return _page("survey", member, app, score=score)
-    form = {name: given[0] for name, given in parse_qs(request.form.decode("utf-8", "replace")).items()}
-    score = _score(form.get("score"))
+        return _page("survey", member, app, score=_score(request.query.get("score")))
+    form = {name: given[0] for name, given in request.fields().items()}
+    score, comment = _score(form.get("score")), form.get("comment", "").strip()[:COMMENT_MAX]
     if score is None:
-        return _page("survey", member, app, score=None)
+        return _page("survey", member, app, comment=comment, unanswered=True)
     identity = Identity(*min(member.identities).split(":", 1))
-    comment = form.get("comment", "").strip()[:COMMENT_MAX]
     answer = SurveyAnswered(
         id=f"survey:{member.id}:{occurrence}",
         occurred_at=now,
@@ -103,10 +166,24 @@ def _score(text: str | None) -> int | None:
     return _SCORES.get(text or "")
 
 
-def _page(name: str, member: Member, app: App, **context: object) -> Page:
-    return app.pages.render(
-        name, app.playbook.locale_for(member.locale), community=_community(app, member.locale), **context
+def _bonus(member: Member, key: str, ends: datetime, app: App, now: datetime) -> Page:
+    locale, bonus = app.playbook.locale_for(language_of(member)), app.playbook.bonuses.get(key)
+    local, wording = ends.astimezone(zone_of(member, app.playbook)), app.mails.wording(locale)
+    until = Until(
+        date=wording.short_date(local),
+        time=wording.time.format(hour=local.hour, minute=local.minute),
+        zone=wording.zone_name(local),
     )
+    home = str(app.playbook.community.url)
+    if bonus is None or now >= ends:
+        return _page("bonus_over", member, app, home=home, until=until if bonus else None)
+    url = str(bonus.url) if bonus.url else None
+    return _page("bonus", member, app, offer=bonus.title[locale], code=bonus.code, url=url, until=until)
+
+
+def _page(name: str, member: Member, app: App, **context: object) -> Page:
+    language = language_of(member)
+    return app.pages.render(name, app.playbook.locale_for(language), community=_community(app, language), **context)
 
 
 def _community(app: App, language: str | None) -> str:

@@ -5,6 +5,7 @@ Knows no tokens and no routes; what a page may show comes as an argument.
 
 from __future__ import annotations
 
+import json
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,8 +17,45 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 FALLBACK = "en"
 """The language of a page that is not written in the one asked for."""
 
-_STATUS = {"unsubscribe": 200, "unsubscribed": 200, "survey": 200, "survey_thanks": 200, "unknown": 404}
-_DEFAULTS: dict[str, Mapping[str, object]] = {"survey": {"score": None}}
+_STATUS = {
+    "unsubscribe": 200,
+    "unsubscribed": 200,
+    "preferences": 200,
+    "survey": 200,
+    "survey_thanks": 200,
+    "bonus": 200,
+    "bonus_over": 410,
+    "unknown": 404,
+}
+_DEFAULTS: dict[str, Mapping[str, object]] = {"survey": {"score": None, "comment": "", "unanswered": False}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """A kind of mail on the preference page, and whether the member takes it."""
+
+    key: str
+    name: str
+    about: str
+    taken: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hour:
+    """An hour to choose, as the form sends it; None is the usual one."""
+
+    value: str
+    hour: int | None
+    chosen: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Until:
+    """When something ends, as its reader says it: `5 March`, `10:00`, `Berlin time (UTC+1)`."""
+
+    date: str
+    time: str
+    zone: str
 
 
 @dataclass(frozen=True)
@@ -40,16 +78,22 @@ class Pages:
             trim_blocks=True,
             auto_reload=False,
         )
+        self._language_names: dict[str, str] = json.loads((folder / "languages.json").read_bytes())
         self._headers = _headers(self._templates.get_template("style.css").render())
 
     def render(self, page: str, locale: str, **context: object) -> Page:
-        """Render `unsubscribe`, `unsubscribed`, `survey`, `survey_thanks` or `unknown` in a language.
+        """Render one of the pages in a language; UndefinedError when something that it shows is missing.
 
-        Every page is given `community`, its name; `survey` may be given `score`, the answer chosen so far.
+        Every page is given `community`, its name. `unsubscribe` and `unsubscribed` are given `preferences`, a link;
+        `preferences` is given `saved`, `offers`, `languages` (codes), `hours` and `zone`, in which they are;
+        `bonus` is given `offer`, its `code` or its `url`, and `until`; `bonus_over` is given `home`, the community's
+        address, and `until`, None for what ended early. `survey` may be given `score`, the answer chosen so far,
+        `comment`, what was written so far, and whether it came back `unanswered`.
         """
         template = self._templates.select_template([f"{page}/{locale}.html", f"{page}/{FALLBACK}.html"])
         language = Path(template.name or "").stem
-        html = template.render({"locale": language, **_DEFAULTS.get(page, {}), **context})
+        named = {"locale": language, "asked": locale, "language_names": self._language_names}
+        html = template.render({**named, **_DEFAULTS.get(page, {}), **context})
         return Page(status=_STATUS[page], headers=dict(self._headers), html=html)
 
 

@@ -1,6 +1,6 @@
 """Tokens in links: signed with HMAC-SHA256, bound to one purpose, keyed so that keys can be rotated.
 
-A token never expires by itself and says nothing to who reads it but opaque ids.
+A token never expires by itself and says nothing to who reads it but opaque ids, and when a bonus ends.
 """
 
 from __future__ import annotations
@@ -11,24 +11,28 @@ from typing import Any, Literal
 
 from itsdangerous import BadData, URLSafeSerializer
 
-from shared.errors import InvalidToken
+from shared.errors import FlywheelError, InvalidToken
 
-Purpose = Literal["unsubscribe", "survey"]
+Purpose = Literal["unsubscribe", "survey", "preferences", "bonus"]
 
 
 class Signer:
     """Signs with the current key and accepts every key it is given.
 
-    `keys` is what the links secret holds: `{"current": "2", "1": "<old key>", "2": "<key>"}`.
+    `keys` is what the links secret holds: `{"current": "2", "1": "<old key>", "2": "<key>"}`; FlywheelError when
+    there is nothing in it to sign with.
     """
 
     def __init__(self, keys: Mapping[str, str]) -> None:
-        current = keys["current"]
+        current = keys.get("current")
+        named = {name: key for name, key in keys.items() if name != "current"}
+        if current not in named or not all(isinstance(key, str) and key for key in named.values()):
+            raise FlywheelError('the links secret must be {"current": "<name>", "<name>": "<key>"}, each key some text')
         # itsdangerous signs with the last key of the list and accepts all of them.
-        self._keys = [key for name, key in keys.items() if name not in {"current", current}] + [keys[current]]
+        self._keys = [key for name, key in named.items() if name != current] + [named[current]]
 
     def sign(self, purpose: Purpose, *parts: str) -> str:
-        """A token for one purpose, carrying `parts` in the open."""
+        """A token for one purpose, carrying `parts` in the open, in letters that a URL takes as they are."""
         return str(self._serializer(purpose).dumps(list(parts)))
 
     def read(self, purpose: Purpose, token: str) -> tuple[str, ...]:

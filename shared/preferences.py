@@ -1,0 +1,112 @@
+"""What a member chooses on the preference page: which mail, in which language, at which hour. Pure.
+
+Knows no request and no page; a form comes as names with the values given, and none of them is believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from shared.limits import next_allowed
+from shared.members import ALL_MARKETING, choose, consents, decide, is_dormant, language_of
+from shared.model import Consent, Member
+from shared.playbook import Playbook
+
+USUAL = ""
+"""The hour of who leaves it to the community."""
+
+BY_PAGE = "page"
+"""What a decision made on a page is recorded to come from."""
+
+_INSTANT = timedelta(microseconds=1)
+_BUTTONS = {"save": False, "nothing": True}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The preference form as it was sent: the categories that it showed, those that were ticked, language and hour.
+
+    `nothing` is the button that switches every category off. All else is text as sent, None where it was left out.
+    """
+
+    shown: frozenset[str]
+    taken: frozenset[str]
+    nothing: bool
+    language: str | None
+    hour: str | None
+
+
+def chosen(form: Mapping[str, Sequence[str]]) -> Choice | None:
+    """Read the form; None when no button of it was pressed, so that a body from elsewhere switches nothing off."""
+    button = _first(form, "choice")
+    if button not in _BUTTONS:
+        return None
+    return Choice(
+        shown=frozenset(form.get("shown", ())),
+        taken=frozenset(form.get("take", ())),
+        nothing=_BUTTONS[button],
+        language=_first(form, "language"),
+        hour=_first(form, "hour"),
+    )
+
+
+def carry_out(member: Member, choice: Choice, *, playbook: Playbook, at: datetime) -> Member:
+    """The member after a choice made at `at`: only what differs is written, so the same choice again changes nothing.
+
+    What the playbook does not know, or the form did not show, stays as it is.
+    """
+    switched = _switch_off(member, playbook, at) if choice.nothing else _switch(member, choice, playbook, at)
+    locale, hour, offered = member.chosen_locale, member.send_hour, hours(member, playbook)
+    if choice.language in playbook.locales and choice.language != playbook.locale_for(language_of(member)):
+        locale = choice.language
+    if choice.hour in offered:
+        hour = offered[choice.hour]
+    if (locale, hour) == (member.chosen_locale, member.send_hour):
+        return switched
+    return choose(switched, locale=locale, hour=hour, at=at)
+
+
+def hours(member: Member, playbook: Playbook) -> dict[str, int | None]:
+    """The hours to choose from, by the text that a form sends: the usual one, then those outside quiet hours.
+
+    What the member chose before stays on offer, even where quiet hours have come to cover it.
+    """
+    any_day = playbook.limits.model_copy(update={"excluded_weekdays": []})
+    days = [datetime(2000, 1, 1, hour, tzinfo=UTC) for hour in range(24)]
+    loud = {moment.hour for moment in days if next_allowed(moment, ZoneInfo("UTC"), any_day) == moment}
+    kept = {member.send_hour} - {None}
+    return {USUAL: None, **{str(hour): hour for hour in range(24) if hour in loud | kept}}
+
+
+def moment_of(member: Member, now: datetime) -> datetime:
+    """When a choice is made by somebody who has seen how the member stands: after all that stands already."""
+    recorded = [decision.at for decision in member.consent.values()]
+    return later_than([*recorded, *filter(None, [member.chosen_at])], now)
+
+
+def later_than(moments: Iterable[datetime], now: datetime) -> datetime:
+    """`now`, or just after the newest of these moments where a clock was ahead of ours."""
+    return max([now, *(moment + _INSTANT for moment in moments)])
+
+
+def _switch(member: Member, choice: Choice, playbook: Playbook, at: datetime) -> Member:
+    for category in playbook.categories:
+        wanted = category in choice.taken
+        # Ticking a box also asks for mail where we had stopped writing because nothing came back.
+        stands = consents(member, category) == wanted and not (wanted and is_dormant(member))
+        if category in choice.shown and not stands:
+            member = decide(member, category, Consent(given=wanted, at=at, by=BY_PAGE))
+    return member
+
+
+def _switch_off(member: Member, playbook: Playbook, at: datetime) -> Member:
+    if not any(consents(member, category) for category in (ALL_MARKETING, *playbook.categories)):
+        return member
+    return decide(member, ALL_MARKETING, Consent(given=False, at=at, by=BY_PAGE))
+
+
+def _first(form: Mapping[str, Sequence[str]], name: str) -> str | None:
+    return next(iter(form.get(name, ())), None)
