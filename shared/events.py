@@ -5,10 +5,13 @@ Knows no platform and no storage. Ids are strings, times are aware UTC, money is
 
 from __future__ import annotations
 
-from datetime import UTC
+import re
+from datetime import UTC, datetime
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic_core import PydanticCustomError
 
 Utc = Annotated[AwareDatetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
 """An aware moment, always carried in UTC."""
@@ -19,6 +22,33 @@ Sentiment = Literal["positive", "neutral", "negative"]
 
 HighlightKind = Literal["feature", "guide", "ama"]
 """The kinds of news that may bring somebody back."""
+
+COMMUNITY = "community"
+"""The actor of what nobody in particular did."""
+
+LONGEST_TITLE, LONGEST_URL = 200, 500
+"""Characters of a title and of a link that are kept."""
+
+_BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def _title(text: str) -> str:
+    if not (1 <= len(text) <= LONGEST_TITLE and text == text.strip()) or _BREAKS.search(text):
+        raise PydanticCustomError("title", "must be one line of 1 to 200 characters, without blanks around it")
+    return text
+
+
+def _web_address(text: str) -> str:
+    problem = PydanticCustomError("web_address", "must be an http or https address of at most 500 characters")
+    if len(text) > LONGEST_URL or not re.fullmatch(r"https?://[^\s\x00-\x1f\x7f\ud800-\udfff\"<>\\^`{|}]+", text):
+        raise problem
+    try:
+        host = urlsplit(text).hostname
+    except ValueError as exc:
+        raise problem from exc
+    if not host:
+        raise problem
+    return text
 
 
 class Frozen(BaseModel):
@@ -168,6 +198,20 @@ class ContentApproved(BaseEvent):
     format: Literal["case_study", "tutorial_video", "template", "resource", "qa_thread", "success_story"]
 
 
+class ContentPublished(BaseEvent):
+    """Something worth coming back for was published at `occurred_at`; `actor` is its author, or the community."""
+
+    type: Literal["content.published"] = "content.published"
+    kind: HighlightKind
+    title: Annotated[str, AfterValidator(_title)]
+    url: Annotated[str, AfterValidator(_web_address)]
+
+    @property
+    def published_at(self) -> datetime:
+        """When it was published."""
+        return self.occurred_at
+
+
 class ReferralSignedUp(BaseEvent):
     """`actor`, the referee, signed up with a referral: the opaque `ref` of the click, or the referrer's code."""
 
@@ -192,6 +236,7 @@ CommunityEvent = (
     | TicketOpened
     | FeedbackImplemented
     | ContentApproved
+    | ContentPublished
     | ReferralSignedUp
 )
 

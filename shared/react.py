@@ -13,9 +13,9 @@ from shared.actions import Action
 from shared.app import App
 from shared.apply import apply
 from shared.errors import Unavailable
-from shared.events import CommunityEvent, MemberJoined, MemberUpdated
+from shared.events import CommunityEvent, ContentPublished, MemberJoined, MemberUpdated
 from shared.members import absorb, discovered, fold
-from shared.model import Identity, Member
+from shared.model import Identity, Member, News
 from shared.programmes import PROGRAMMES
 from shared.store import keys
 
@@ -26,19 +26,32 @@ Known = dict[keys.Key, Member]
 def react(events: Sequence[CommunityEvent], app: App, now: datetime) -> dict[str, Exception]:
     """Carry out what a batch of events sets off; event id -> error for those that failed and must come again.
 
-    One person's events are taken together and in order; somebody's failure holds up nobody else.
+    One person's events are taken together and in order; somebody's failure holds up nobody else. What was published
+    is remembered as news and makes nobody a member.
     """
-    known = _gather(events, app)
+    failed = _publish((event for event in events if isinstance(event, ContentPublished)), app)
+    of_people = [event for event in events if not isinstance(event, ContentPublished)]
+    known = _gather(of_people, app)
     people: dict[keys.Key, list[CommunityEvent]] = {}
-    for event in events:
+    for event in of_people:
         people.setdefault(_identity_key(event), []).append(event)
     new = _number_the_new(people, known, app)
-    failed: dict[str, Exception] = {}
     for identity, theirs in people.items():
         try:
             _react_for(theirs, new.get(identity), known, app, now)
         except Exception as exc:  # noqa: BLE001 - reported record by record, so that only theirs come again
             failed |= {event.id: exc for event in theirs}
+    return failed
+
+
+def _publish(events: Iterable[ContentPublished], app: App) -> dict[str, Exception]:
+    failed: dict[str, Exception] = {}
+    for event in events:
+        news = News(kind=event.kind, titles={"": event.title}, url=event.url, published_at=event.published_at)
+        try:
+            app.store.publish(news)
+        except Exception as exc:  # noqa: BLE001 - reported record by record, so that only it comes again
+            failed[event.id] = exc
     return failed
 
 

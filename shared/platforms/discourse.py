@@ -1,7 +1,8 @@
-"""Discourse webhooks: enable the user, post, like, solved and reviewable events.
+"""Discourse webhooks: enable the topic, user, post, like, solved and reviewable events.
 
-Drops what is not the open community's: private messages, whispers, notices and system users. A new topic comes twice,
-as topic_created and as its first post's post_created; only the post has the text, so only it is used.
+Drops what is not the open community's: private messages, whispers, notices and system users. A new topic comes twice:
+its first post's post_created, which has the text, is the post; topic_created tells the tags, so with one of the
+playbook's it is news.
 """
 
 from __future__ import annotations
@@ -15,10 +16,14 @@ from typing import Any
 
 from shared.errors import Malformed
 from shared.events import (
+    COMMUNITY,
+    LONGEST_TITLE,
     AnswerAccepted,
     CommentCreated,
     CommunityEvent,
     ContentFlagged,
+    ContentPublished,
+    HighlightKind,
     MemberJoined,
     MemberLeft,
     MemberUpdated,
@@ -29,10 +34,12 @@ from shared.events import (
 from shared.platforms.delivery import Answer, Node, load, profile
 from shared.platforms.proof import agree, digest, header, keys
 from shared.platforms.text import feeling, measure
+from shared.playbook.model import Platform
 
 REGULAR_POST = 1
 
 _INSTANCE = re.compile(r"https?://([A-Za-z0-9._:/-]{1,200})")
+_SLUG = re.compile(r"[A-Za-z0-9_%-]{1,200}")
 _QUOTE = re.compile(r"\[/?quote[^\[\]]{0,300}\]", re.IGNORECASE)
 
 
@@ -45,7 +52,9 @@ def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], _now
     agree([given], [b"sha256=" + digest(key.encode(), body).hexdigest().encode() for key in keys(secrets)])
 
 
-def parse(headers: Mapping[str, str], body: bytes, received_at: datetime) -> list[CommunityEvent] | Answer:
+def parse(
+    headers: Mapping[str, str], body: bytes, received_at: datetime, settings: Platform
+) -> list[CommunityEvent] | Answer:
     """Read a delivery: its event, nothing for one we do not use, or the answer to a ping. Raises Malformed."""
     root = load(body)
     name = _header(headers, "x-discourse-event")
@@ -54,7 +63,10 @@ def parse(headers: Mapping[str, str], body: bytes, received_at: datetime) -> lis
     if name not in _READERS:
         return []
     key, read = _READERS[name]
-    found = read(root.node(key), _Delivery(name, _instance(headers), sha256(body).hexdigest()[:32], received_at))
+    if key == "topic" and not settings.content_tags:
+        return []
+    fingerprint = sha256(body).hexdigest()[:32]
+    found = read(root.node(key), _Delivery(name, _instance(headers), fingerprint, received_at, settings))
     return [] if found is None else [found]
 
 
@@ -64,6 +76,7 @@ class _Delivery:
     instance: str
     fingerprint: str
     received_at: datetime
+    settings: Platform
 
     def fields(self, actor: str, fact: object, at: datetime | None = None) -> dict[str, Any]:
         """What every event has; `fact` tells it from others of its name, `at` is None where Discourse tells no time.
@@ -108,6 +121,30 @@ def _user_suspended(actor: str, _user: Node, delivery: _Delivery) -> CommunityEv
 def _user_unsuspended(actor: str, user: Node, delivery: _Delivery) -> CommunityEvent:
     known = _profile(user, verified=user.flag("active"))
     return MemberJoined(**delivery.repeatable(actor), profile=known, returning=True)
+
+
+def _topic_told(topic: Node, delivery: _Delivery) -> CommunityEvent | None:
+    """A topic with one of the playbook's tags, told when it was created or any time it is edited or listed.
+
+    It is one event however often it is told: the id and the link rest on what is signed and on the playbook, never on
+    the instance header, which is not.
+    """
+    kind = _kind_of_news(topic, delivery.settings)
+    if kind is None or not _is_listed(topic):
+        return None
+    number, front = topic.number("id"), str(delivery.settings.url).rstrip("/")
+    created_by = topic.maybe_node("created_by")
+    author = _person(topic, "user_id") if created_by is None else _person(created_by, "id")
+    slug = topic.maybe_text("slug") or ""
+    fields = delivery.fields(author or COMMUNITY, number, topic.moment("created_at"))
+    fields["id"] = f"discourse:{front.split('://')[1]}:content:{number}:{kind}"
+    return ContentPublished(
+        **fields,
+        object=f"topic:{number}",
+        kind=kind,
+        title=_shortened(" ".join(topic.text("title").split())),
+        url=f"{front}/t/{slug}/{number}" if _SLUG.fullmatch(slug) else f"{front}/t/{number}",
+    )
 
 
 def _post_created(post: Node, delivery: _Delivery) -> CommunityEvent | None:
@@ -161,6 +198,9 @@ def _of_account(read: Callable[[str, Node, _Delivery], CommunityEvent]) -> _Read
 
 _Reader = Callable[[Node, _Delivery], CommunityEvent | None]
 _READERS: Mapping[str, tuple[str, _Reader]] = {
+    "topic_created": ("topic", _topic_told),
+    "topic_edited": ("topic", _topic_told),
+    "topic_visible_status_updated": ("topic", _topic_told),
     "user_created": ("user", _of_account(_user_created)),
     "user_confirmed_email": ("user", _of_account(_user_confirmed)),
     "user_approved": ("user", _of_account(_user_confirmed)),
@@ -207,6 +247,32 @@ def _is_open(post: Node) -> bool:
     private = post.maybe_number("category_id") is None if archetype is None else archetype == "private_message"
     kind = post.maybe_number("post_type")
     return not private and kind in {None, REGULAR_POST}
+
+
+def _is_listed(topic: Node) -> bool:
+    """Whether a topic is there for everybody to find. Without an archetype, no category means private."""
+    archetype = topic.maybe_text("archetype")
+    private = topic.maybe_number("category_id") is None if archetype is None else archetype == "private_message"
+    return not private and topic.flag("visible", default=True) and topic.maybe_text("deleted_at") is None
+
+
+def _kind_of_news(topic: Node, settings: Platform) -> HighlightKind | None:
+    """The first of the playbook's kinds whose tag the topic carries."""
+    tags = _tags(topic)
+    return next((kind for kind, tag in settings.content_tags.items() if tag.lower() in tags), None)
+
+
+def _tags(topic: Node) -> set[str]:
+    """A topic's tags in lower case: names, or objects (since 2026) with a name, which may be translated, and a slug."""
+    told = topic.value.get("tags") or []
+    if not isinstance(told, list):
+        topic.wrong("tags", "must be a list")
+    names = [tag.get(key) for tag in told if isinstance(tag, dict) for key in ("name", "original_name", "slug")]
+    return {name.lower() for name in (*names, *told) if isinstance(name, str)}
+
+
+def _shortened(title: str) -> str:
+    return title if len(title) <= LONGEST_TITLE else f"{title[: LONGEST_TITLE - 1].rstrip()}…"
 
 
 def _place(post: Node) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from shared.events import (
 from shared.platforms.delivery import Answer, Node, load, profile
 from shared.platforms.proof import agree, digest, fresh, header, keys
 from shared.platforms.text import feeling, measure
+from shared.playbook.model import Platform
 
 SLACKBOT = "USLACKBOT"
 
@@ -44,7 +45,9 @@ def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now:
     agree([given], [b"v0=" + digest(key.encode(), signed).hexdigest().encode() for key in keys(secrets)])
 
 
-def parse(_headers: Mapping[str, str], body: bytes, received_at: datetime) -> list[CommunityEvent] | Answer:
+def parse(
+    _headers: Mapping[str, str], body: bytes, received_at: datetime, _settings: Platform
+) -> list[CommunityEvent] | Answer:
     """Read a delivery: its event, nothing if it is not used, or the answer to the URL handshake; raises Malformed."""
     outer = load(body)
     kind = outer.text("type")

@@ -5,6 +5,7 @@ The sender is the community's own, so a field that is not known is a mistake wor
 
 from __future__ import annotations
 
+import json
 import re
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
@@ -17,10 +18,11 @@ from zoneinfo import available_timezones
 from pydantic import ValidationError
 
 from shared.errors import Malformed, Unauthentic
-from shared.events import EVENT, CommunityEvent, MemberJoined, MemberUpdated, Profile, Role
+from shared.events import COMMUNITY, EVENT, CommunityEvent, ContentPublished, MemberJoined, MemberUpdated, Profile, Role
 from shared.platforms.delivery import Answer, Node, load, profile
 from shared.platforms.proof import TOLERANCE, agree, digest, fresh, header, keys
 from shared.platforms.text import feeling, measure
+from shared.playbook.model import Platform
 
 MOST_EVENTS = 100
 LONGEST_TEXT = 2000
@@ -41,6 +43,7 @@ OWN: Mapping[str, frozenset[str]] = {
     "ticket.opened": frozenset(),
     "feedback.implemented": frozenset(),
     "content.approved": frozenset({"format"}),
+    "content.published": frozenset({"kind", "title", "url", "published_at"}),
     "referral.signed_up": frozenset({"ref", "code", "utm"}),
 }
 """The fields of `data` that each type has beside COMMON."""
@@ -67,7 +70,9 @@ def verify(headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now:
     agree(given, [b"v1," + b64encode(digest(_key(secret), signed).digest()) for secret in keys(secrets)])
 
 
-def parse(headers: Mapping[str, str], body: bytes, received_at: datetime) -> list[CommunityEvent] | Answer:
+def parse(
+    headers: Mapping[str, str], body: bytes, received_at: datetime, _settings: Platform
+) -> list[CommunityEvent] | Answer:
     """Read one event, or those under `events`, without the types we do not know; raises Malformed with the path."""
     root, event_id = load(body), f"standard:{_message_id(headers)}"
     if "events" not in root.value:
@@ -110,40 +115,67 @@ def _event(event_id: str, item: Node, received_at: datetime) -> CommunityEvent:
     if at > received_at + TOLERANCE:
         item.wrong("timestamp", "must not lie in the future")
     told.only(COMMON | OWN[kind])
-    actor = told.node("actor")
     fields: dict[str, Any] = {
         "type": kind,
         "id": event_id,
         "occurred_at": at,
         "received_at": received_at,
         "platform": _platform(told),
-        "actor": actor.ident("id"),
+        **_actor(told, kind),
         **{name: told.maybe_ident(name) for name in ("object", "parent", "channel")},
         **_own(told, OWN[kind]),
     }
-    person = _profile(actor)
-    if kind in _WITH_PROFILE:
-        fields["profile"] = person
+    if kind == _PUBLISHED:
+        fields["occurred_at"] = _published_at(told, received_at)
+        del fields["published_at"]
     return _checked(fields, told)
 
 
+_PUBLISHED = ContentPublished.model_fields["type"].default
 _WITH_PROFILE = frozenset(of.model_fields["type"].default for of in (MemberJoined, MemberUpdated))
+
+
+def _actor(told: Node, kind: str) -> dict[str, Any]:
+    """Who it was, who must be named unless the community itself may have done it, and what a profile tells of them."""
+    if kind == _PUBLISHED and told.maybe_node("actor") is None:
+        return {"actor": COMMUNITY}
+    actor = told.node("actor")
+    named, person = actor.ident("id"), _profile(actor)
+    return {"actor": named, "profile": person} if kind in _WITH_PROFILE else {"actor": named}
+
+
+def _published_at(told: Node, received_at: datetime) -> datetime:
+    at = told.moment("published_at")
+    if at > received_at + TOLERANCE:
+        told.wrong("published_at", "must not lie in the future")
+    return at
 
 
 def _own(told: Node, names: Iterable[str]) -> dict[str, Any]:
     """The type's own fields as they came, for the event itself to check; a message's text becomes its measures."""
     own = {name: told.value[name] for name in names if told.value.get(name) is not None}
-    if "text" in own:
-        del own["text"]
-        own["body"] = measure(told.maybe_text("text") or "")
-    if "emoji" in own:
-        own.setdefault("sentiment", feeling(told.text("emoji")))
+    text = own.pop("text", None)
     for name, value in own.items():
         if isinstance(value, str) and len(value) > LONGEST_TEXT:
             told.wrong(name, f"must be at most {LONGEST_TEXT} characters long")
+        if not _fits_utf_8(value):
+            told.wrong(name, "must be text that UTF-8 can carry")
+    if text is not None:
+        own["body"] = measure(told.maybe_text("text") or "")
+    if "emoji" in own:
+        own.setdefault("sentiment", feeling(told.text("emoji")))
     if "utm" in own:
         _check_utm(told.node("utm"))
     return own
+
+
+def _fits_utf_8(value: object) -> bool:
+    """Whether a JSON value is free of halves of surrogate pairs, which JSON can spell."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _check_utm(utm: Node) -> None:

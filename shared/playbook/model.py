@@ -7,7 +7,7 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, Field, HttpUrl, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, StringConstraints, ValidationInfo, model_validator
 
 from shared.errors import Problem
 from shared.events import Frozen, HighlightKind
@@ -43,8 +43,59 @@ class Community(Frozen):
     timezone: Zone
 
 
+Tag = Annotated[str, StringConstraints(pattern=r"^[^\s,]{1,100}$")]
+"""A tag of the forum, as its members see it."""
+
+
 class Platform(Frozen):
-    """A platform that may send webhooks; naming it switches its receiver on."""
+    """A platform that may send webhooks; naming it switches its receiver on.
+
+    Topics of a forum at `url` that carry one of `content_tags` are news of that kind; so far only Discourse has them.
+    """
+
+    url: HttpUrl | None = None
+    content_tags: dict[HighlightKind, Tag] = {}
+
+    @model_validator(mode="after")
+    def _tags_lead_somewhere(self) -> Platform:
+        problems = []
+        if self.content_tags and self.url is None:
+            problems.append(Problem("url", "is missing; content_tags needs it, for links to the topics begin with it"))
+        if self.url is not None and (self.url.query or self.url.fragment or len(str(self.url)) > LONGEST_FORUM_URL):
+            wrong = f"must be the forum's front page: at most {LONGEST_FORUM_URL} characters, without ? and #"
+            problems.append(Problem("url", wrong))
+        kinds: dict[str, str] = {}
+        for kind, tag in self.content_tags.items():
+            if tag.lower() in kinds:
+                wrong = f"{tag!r} is already the tag of {kinds[tag.lower()]}; every kind needs its own"
+                problems.append(Problem(f"content_tags.{kind}", wrong))
+            kinds.setdefault(tag.lower(), kind)
+        raise_problems(problems)
+        return self
+
+
+def _with_their_own_settings(platforms: object) -> object:
+    """Refuse settings of platforms that have none; as compiled, those stand there empty."""
+    given = platforms if isinstance(platforms, dict) else {}
+    raise_problems(
+        [
+            Problem(f"{name}.{key}", f"unknown key; {name} has no settings: write {{}} to switch it on")
+            for name in WITHOUT_SETTINGS
+            if isinstance(given.get(name), dict)
+            for key, value in given[name].items()
+            if value or key not in Platform.model_fields
+        ]
+    )
+    return platforms
+
+
+LONGEST_FORUM_URL = 200
+
+WITHOUT_SETTINGS = ("slack", "standard")
+Platforms = Annotated[
+    dict[Literal["slack", "discourse", "standard"], Platform], BeforeValidator(_with_their_own_settings)
+]
+"""The platforms that may send webhooks, by name."""
 
 
 class Manager(Frozen):
@@ -298,7 +349,7 @@ class Playbook(Frozen):
 
     locales: Locales
     community: Community
-    platforms: dict[Literal["slack", "discourse", "standard"], Platform]
+    platforms: Platforms
     senders: dict[Key, Sender] = Field(min_length=1)
     postal_address: Text
     managers: dict[Key, Manager] = Field(min_length=1)

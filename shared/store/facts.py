@@ -24,8 +24,9 @@ class Facts(Table):
     def publish(self, news: News) -> None:
         """Remember something that was published; told again, it changes nothing."""
         pk, sk = keys.news(news.published_at, sha256(news.url.encode()).hexdigest()[:20])
-        plain = news.model_dump(mode="json") | {"expires_at": expiry(news.published_at)}
-        self._write("put_item", Item=attributes({"pk": pk, "sk": sk, **plain}))
+        # As text: DynamoDB has no place for the empty name that a title for all languages stands under.
+        item = {"pk": pk, "sk": sk, "news": news.model_dump_json(), "expires_at": expiry(news.published_at)}
+        self._write("put_item", Item=attributes(item))
 
     def published(self, since: datetime, until: datetime) -> Iterator[News]:
         """What was published after `since` and up to `until`, newest first, read page by page as it is asked for."""

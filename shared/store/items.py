@@ -39,7 +39,7 @@ def due_of(item: dict[str, Any]) -> Due:
 
 def news_of(item: dict[str, Any]) -> News:
     """A content item's news."""
-    return News.model_validate({name: item[name] for name in News.model_fields})
+    return News.model_validate_json(item["news"])
 
 
 def attempt_of(item: dict[str, Any]) -> Attempt:

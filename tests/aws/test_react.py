@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from itertools import permutations
+from typing import Any
 
 import pytest
 
 from shared.app import App
-from shared.events import CommunityEvent, Profile
+from shared.errors import Unavailable
+from shared.events import CommunityEvent, ContentPublished, Profile
 from shared.members import fold
-from shared.model import Identity, Member, PlannedMail, Send, SendId, member_id_of
+from shared.model import Identity, Member, News, PlannedMail, Send, SendId, member_id_of
 from shared.react import react
 from shared.sending import send_planned
 from shared.store import keys
@@ -203,3 +205,63 @@ class TestFailures:
         failed = react([joined(), other, posted()], app, JOINED)
         assert set(failed) == {"slack:Ev1", "slack:Ev2"}
         assert member(app, member_id_of(Identity("slack", "U2"))).name == "Bo"
+
+
+class TestNews:
+    def news(self, **changes: Any) -> ContentPublished:
+        fields: dict[str, Any] = {
+            "id": "discourse:forum.example.com:content:12:guide",
+            "occurred_at": JOINED,
+            "received_at": JOINED,
+            "platform": "discourse",
+            "actor": "7",
+            "kind": "guide",
+            "title": "Sharpening anything",
+            "url": "https://forum.example.com/t/sharpening/12",
+        }
+        return ContentPublished(**fields | changes)
+
+    def published(self, app: App) -> list[News]:
+        return list(app.store.published(JOINED - timedelta(days=1), JOINED + timedelta(days=9)))
+
+    def test_what_was_published_is_remembered_once(self, app: App) -> None:
+        for _ in range(2):
+            assert react([self.news()], app, JOINED) == {}
+        remembered = News(
+            kind="guide",
+            titles={"": "Sharpening anything"},
+            url="https://forum.example.com/t/sharpening/12",
+            published_at=JOINED,
+        )
+        assert self.published(app) == [remembered]
+
+    def test_news_make_no_member_and_no_agenda(self, app: App) -> None:
+        react([self.news(), self.news(id="standard:1", platform="standard", actor="community")], app, JOINED)
+        assert app.store.member(ADA_ON_FORUM) is None
+        assert app.store.owners([keys.identity(Identity("discourse", "7"))]) == {}
+        assert app.store.agenda() == []
+
+    def test_news_are_no_activity_of_their_author(self, app: App) -> None:
+        react([joined(id="discourse:1", platform="discourse", actor="7")], app, JOINED)
+        before = member(app, ADA_ON_FORUM)
+        react([self.news(occurred_at=JOINED + timedelta(days=3))], app, JOINED)
+        assert member(app, ADA_ON_FORUM) == before
+
+    def test_news_cost_one_write_and_no_read(self, app: App, wire: Wire) -> None:
+        react([self.news()], app, JOINED)
+        assert wire.requests == {"PutItem": 1}
+
+    def test_news_that_fail_hold_up_nobody_and_nothing_else(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+        publish = app.store.publish
+
+        def fail_for_guides(news: News) -> None:
+            if news.kind == "guide":
+                raise Unavailable("throttled")
+            publish(news)
+
+        monkeypatch.setattr(app.store, "publish", fail_for_guides)
+        other = self.news(id="standard:2", kind="ama", url="https://forum.example.com/t/ask/13")
+        failed = react([joined(), self.news(), other], app, JOINED)
+        assert set(failed) == {self.news().id}
+        assert member(app).name == "Ada"
+        assert [news.kind for news in self.published(app)] == ["ama"]

@@ -8,10 +8,13 @@ from dataclasses import asdict
 import pytest
 
 from shared.errors import WebhookError
-from shared.events import EVENT, CommunityEvent
-from shared.platforms import PLATFORMS, Answer, receive
-from tests.builders import ROOT
+from shared.events import EVENT, CommunityEvent, ContentPublished
+from shared.platforms import Answer, discourse, receive
+from shared.playbook.model import Platform
+from tests.builders import ROOT, a_playbook
 from tests.golden import SECRETS, Golden, golden, names
+
+PLAYBOOK = a_playbook()
 
 
 def received(delivery: Golden) -> list[CommunityEvent] | Answer:
@@ -20,7 +23,7 @@ def received(delivery: Golden) -> list[CommunityEvent] | Answer:
         delivery.signed_headers(),
         delivery.body,
         secrets=lambda platform: [SECRETS[platform]],
-        enabled=PLATFORMS,
+        enabled=PLAYBOOK.platforms,
         now=delivery.received_at,
     )
 
@@ -61,11 +64,40 @@ def test_golden_file_expects_one_thing(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("first", "again"),
-    [("slack.message", "slack.message_retry"), ("discourse.post_created_first", "discourse.post_created_retry")],
+    [
+        ("slack.message", "slack.message_retry"),
+        ("discourse.post_created_first", "discourse.post_created_retry"),
+        ("discourse.topic_created_news", "discourse.topic_listed_news"),
+        ("discourse.topic_created_news", "discourse.topic_created_tag_names"),
+        ("discourse.topic_created_news", "discourse.topic_created_other_instance"),
+    ],
 )
 def test_a_retry_is_the_same_event(first: str, again: str) -> None:
-    assert golden(first).headers != golden(again).headers
+    assert golden(first) != golden(again)
     assert event_of(first) == event_of(again)
+
+
+def test_a_topic_created_and_edited_is_one_event_of_the_log() -> None:
+    first, edited = (event_of(f"discourse.topic_{name}_news") for name in ("created", "edited"))
+    assert first != edited
+    assert (first.id, first.occurred_at, first.actor) == (edited.id, edited.occurred_at, edited.actor)
+
+
+def test_without_tags_in_the_playbook_no_topic_is_read() -> None:
+    for name in names("discourse.topic_"):
+        delivery = golden(name)
+        headers = delivery.signed_headers()
+        assert discourse.parse(headers, delivery.body, delivery.received_at, Platform()) == []
+
+
+def test_a_topic_with_several_tags_is_the_first_of_the_playbook_s_kinds() -> None:
+    delivery = golden("discourse.topic_created_news")
+    settings = Platform(url="https://forum.example.com/sub/", content_tags={"ama": "wood", "feature": "announcement"})  # type: ignore[arg-type] # as YAML gives it
+    found = discourse.parse(delivery.signed_headers(), delivery.body, delivery.received_at, settings)
+    assert isinstance(found, list)
+    [event] = found
+    assert isinstance(event, ContentPublished)
+    assert (event.kind, event.url) == ("ama", "https://forum.example.com/sub/t/glue-for-oak/12")
 
 
 def test_a_topic_and_its_first_post_are_one_post() -> None:

@@ -37,6 +37,8 @@ EVENT_NAMES = (
     "post_liked",
     "accepted_solution",
     "reviewable_created",
+    "topic_created",
+    "topic_edited",
 )
 
 JUNK_TEXT = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime
 from typing import Any, get_args
@@ -10,8 +11,9 @@ from urllib.request import Request
 import pytest
 
 from shared.errors import Malformed
-from shared.events import BaseEvent, CommunityEvent
+from shared.events import BaseEvent, CommunityEvent, ContentPublished
 from shared.platforms import standard
+from shared.playbook.model import Platform
 from tests.builders import ROOT, at
 from tests.golden import SECRETS, serialised
 
@@ -24,13 +26,23 @@ def section(title: str) -> str:
 
 
 def parsed(told: object) -> list[CommunityEvent]:
-    found = standard.parse({"webhook-id": "msg_1"}, serialised(told), NOW)
+    found = standard.parse({"webhook-id": "msg_1"}, serialised(told), NOW, Platform())
     assert isinstance(found, list)
     return found
 
 
 def told(kind: str, **fields: Any) -> dict[str, Any]:
     return {"type": kind, "timestamp": "2026-03-04T10:00:00Z", "data": {"actor": {"id": "42"}} | fields}
+
+
+def news(**changes: Any) -> dict[str, Any]:
+    data = {
+        "kind": "guide",
+        "title": "Sharpening anything",
+        "url": "https://community.example.com/r/sharpening",
+        "published_at": "2026-03-04T09:00:00Z",
+    }
+    return {"type": "content.published", "timestamp": "2026-03-04T10:00:00Z", "data": data | changes}
 
 
 def test_every_canonical_event_can_be_told() -> None:
@@ -40,12 +52,14 @@ def test_every_canonical_event_can_be_told() -> None:
 def test_own_fields_are_those_of_the_event() -> None:
     for of in get_args(CommunityEvent):
         own = of.model_fields.keys() - BaseEvent.model_fields.keys() - {"type", "profile"}
-        assert {"text" if name == "body" else name for name in own} == standard.OWN[of.model_fields["type"].default]
+        own = {"text" if name == "body" else name for name in own}
+        published = {"published_at"} if of is ContentPublished else set()  # which is when it occurred
+        assert own | published == standard.OWN[of.model_fields["type"].default]
 
 
 def test_the_document_lists_types_and_their_fields() -> None:
     rows = re.findall(r"^\| `([a-z_.]+)` \|(.*?)\| ", section("The types and their own fields"), flags=re.MULTILINE)
-    assert {kind: frozenset(re.findall(r"`([a-z]+)`", fields)) for kind, fields in rows} == standard.OWN
+    assert {kind: frozenset(re.findall(r"`([a-z_]+)`", fields)) for kind, fields in rows} == standard.OWN
 
 
 @pytest.mark.parametrize(("title", "fields"), [("In every `data`", standard.COMMON), ("`actor`", standard.ACTOR)])
@@ -67,9 +81,9 @@ def test_the_documented_python_signs_rightly() -> None:
     assert parsed(told("ticket.opened"))[0].type == "ticket.opened"
 
 
-def test_the_documented_example_is_read() -> None:
-    [body] = re.findall(r"```json\n(.*?)```", DOCUMENT, flags=re.DOTALL)
-    assert [one.type for one in parsed(body)] == ["survey.answered"]
+def test_the_documented_examples_are_read() -> None:
+    bodies = re.findall(r"```json\n(.*?)```", DOCUMENT, flags=re.DOTALL)
+    assert [one.type for body in bodies for one in parsed(body)] == ["survey.answered", "content.published"]
 
 
 def test_a_hundred_events_fit_one_delivery() -> None:
@@ -105,6 +119,59 @@ def test_a_wrong_field_is_named_and_not_quoted(wrong: dict[str, Any], reason: st
 def test_utm_is_a_small_table_of_texts(utm: object) -> None:
     with pytest.raises(Malformed, match=r"^data\.utm"):
         parsed(told("referral.signed_up", utm=utm))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("https://", "https://?x", "http:///path", "//example.com/x", "ftp://example.com/x", "example.com", "", " "),
+        *("https://example.com/a b", "https://example.com/<b>", 'https://example.com/"x', "https://[::1/x", 7, None),
+        *("https://example.com/\n", "data:text/html,x", "https://example.com/\x85", "HTTPS://example.com/x"),
+    ],
+)
+def test_news_link_to_a_web_page(url: object) -> None:
+    with pytest.raises(Malformed, match=r"^data\.url: "):
+        parsed(news(url=url))
+
+
+@pytest.mark.parametrize("title", ["", " x", "x\n", "a\x00b", "a\u2028b", "x" * 201, 7, None])
+def test_news_have_one_line_for_a_title(title: object) -> None:
+    with pytest.raises(Malformed, match=r"^data\.title: "):
+        parsed(news(title=title))
+
+
+@pytest.mark.parametrize("title", ["x", "ш" * 200, "Семья\xa0мастеров 👨\u200d👩\u200d👧"])
+def test_news_titles_may_hold_what_people_write(title: str) -> None:
+    [event] = parsed(news(title=title))
+    assert isinstance(event, ContentPublished)
+    assert event.title == title
+
+
+def test_news_by_nobody_are_the_community_s() -> None:
+    assert [event.actor for event in parsed(news())] == ["community"]
+    assert [event.actor for event in parsed(news(actor=None))] == ["community"]
+    assert [event.actor for event in parsed(news(actor={"id": "42"}))] == ["42"]
+
+
+@pytest.mark.parametrize("actor", ["Bea", {}, {"id": ""}, {"id": "a b"}, {"id": "42", "nick": "b"}, []])
+def test_news_by_somebody_name_them_rightly(actor: object) -> None:
+    with pytest.raises(Malformed, match=r"^data\.actor"):
+        parsed(news(actor=actor))
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [
+        ("referral.signed_up", "code", "\ud800"),
+        ("referral.signed_up", "utm", {"utm_source": "\ud800"}),
+        ("referral.signed_up", "utm", {"\ud800": "x"}),
+        ("content.published", "title", "\ud800"),
+    ],
+)
+def test_text_that_cannot_be_kept_is_refused(kind: str, field: str, value: object) -> None:
+    body = json.dumps(told(kind, **{field: value})).encode()
+    with pytest.raises(Malformed, match=rf"^data\.{field}: must be text that UTF-8 can carry"):
+        standard.parse({"webhook-id": "msg_1"}, body, NOW, Platform())
 
 
 def test_true_is_not_a_score() -> None:

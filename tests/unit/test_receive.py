@@ -74,7 +74,7 @@ class TestOrder:
                 MESSAGE.signed_headers(),
                 MESSAGE.body,
                 secrets=lambda _: [None],  # type: ignore[list-item] # what a broken configuration could hold
-                enabled=PLATFORMS,
+                enabled=a_playbook().platforms,
                 now=MESSAGE.received_at,
             )
 
