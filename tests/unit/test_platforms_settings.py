@@ -1,4 +1,4 @@
-"""What a playbook may say of a platform: Slack and the generic sender nothing, Discourse where it is and what is news."""
+"""What a playbook may say of a platform: most take nothing, Discourse where it is and what is news."""
 
 from __future__ import annotations
 
