@@ -9,20 +9,23 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from infra.local.community import QUIRKS, START, Community, Delivery, Person, imagine
+from infra.local.community import NEWS, Community, imagine
 from infra.local.demo import SECRETS
+from infra.local.people import QUIRKS, START, STORIES, Person
 from infra.local.signing import sign
+from infra.local.voices import Delivery
 from shared.errors import WebhookError
-from shared.events import CommunityEvent, MemberJoined, MemberUpdated
+from shared.events import ACTIVITY, CommunityEvent, MemberJoined, MemberUpdated
+from shared.experiments import group_of
 from shared.localtime import is_zone
 from shared.model import Identity, member_id_of
 from shared.platforms import PLATFORMS, Answer, receive
 
-SIZES = [(40, 35, 7), (12, 10, 1), (1, 1, 3)]
+SIZES = [(40, 154, 7), (12, 40, 1), (1, 1, 3)]
 
 
 @cache
-def community(members: int = 40, days: int = 35, seed: int = 7) -> Community:
+def community(members: int = 40, days: int = 154, seed: int = 7) -> Community:
     return imagine(members, days, seed)
 
 
@@ -62,10 +65,10 @@ def events(deliveries: list[Delivery]) -> list[CommunityEvent]:
 
 class TestImagined:
     def test_the_same_seed_gives_the_same_community(self) -> None:
-        assert imagine(40, 35, 7) == community()
+        assert imagine(40, 154, 7) == community()
 
     def test_another_seed_gives_another(self) -> None:
-        assert imagine(40, 35, 8).deliveries != community().deliveries
+        assert imagine(40, 154, 8).deliveries != community().deliveries
 
     @pytest.mark.parametrize("size", SIZES, ids=str)
     def test_there_are_as_many_people_as_were_asked_for(self, size: tuple[int, int, int]) -> None:
@@ -221,3 +224,56 @@ class TestStories:
         ]
         assert {event.platform for event in joins} == {"slack", "discourse"}
         assert len({member_id_of(Identity(event.platform, event.actor)) for event in joins}) == 2
+
+
+HOLDOUT_PERCENT = 10
+
+
+@cache
+def activity() -> dict[int, list[int]]:
+    """By a person's number, the days from START on which they do something."""
+    days: dict[tuple[str, str], list[int]] = {}
+    for event in events(of_kind("first")):
+        if event.type in ACTIVITY:
+            days.setdefault((event.platform, event.actor), []).append((event.occurred_at - START).days)
+    return {person.number: days.get((person.platform, person.external_id), []) for person in community().people}
+
+
+def longest_silence(person: Person) -> int:
+    joined = (person.joins_at - START).days
+    known = [joined, *activity()[person.number], 154]
+    return max(after - before for before, after in zip(known, known[1:], strict=False))
+
+
+def group(person: Person) -> str:
+    return group_of("reengagement", member_id_of(Identity(person.platform, person.external_id)), HOLDOUT_PERCENT)
+
+
+class TestSilence:
+    def test_most_fall_silent_and_some_stay(self) -> None:
+        silent = [person for person in community().people if longest_silence(person) >= 31]
+        assert 20 <= len(silent) <= 34
+
+    def test_who_stays_is_never_away_for_a_month(self) -> None:
+        staying = [person for person in community().people if person.silent_after is None and not person.quirk]
+        assert len(staying) >= 8
+        assert max(longest_silence(person) for person in staying) < 30
+
+    @pytest.mark.parametrize("quirk", [name for name, story in STORIES.items() if story.returns_on])
+    def test_who_comes_back_does_so_after_a_long_silence(self, quirk: str) -> None:
+        person, _ = story(quirk)
+        returns_on = STORIES[quirk].returns_on
+        assert returns_on in activity()[person.number]
+        assert not [day for day in activity()[person.number] if 5 < day < (returns_on or 0)]
+
+    def test_a_tenth_are_held_out_and_some_of_them_silent(self) -> None:
+        held_out = [person for person in community().people if group(person) == "held_out"]
+        assert len(held_out) == 4
+        assert sum(person.silent_after is not None for person in held_out) == 3
+
+    def test_of_the_stories_only_the_one_of_it_is_held_out(self) -> None:
+        assert {person.quirk for person in community().people if group(person) == "held_out"} - {""} == {"is held out"}
+
+    def test_a_feature_a_guide_and_an_ama_are_published(self) -> None:
+        assert {kind for _, kind, _ in NEWS} == {"feature", "guide", "ama"}
+        assert Counter(delivery.expect for delivery in of_kind("first"))["content.published"] == len(NEWS)

@@ -1,0 +1,212 @@
+"""What stands at the end of the demo, what it comes to in figures, and the checks that must all be 0.
+
+Shares no code with what it checks: quiet hours, budget and coming back are counted here in a way of their own.
+"""
+
+from __future__ import annotations
+
+import time as clock
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from infra.local.demo import Demo
+from infra.local.mailboxes import address_of
+from infra.local.stack import LocalStack
+from shared.events import ACTIVITY, CommunityEvent
+from shared.members import is_dormant, suppression_of
+from shared.model import Member, Send, SendId, SendStatus
+from shared.playbook import Playbook
+from shared.recipients import manager_of
+from shared.store import event_of, member_of, send_of
+from shared.store.wire import values
+
+AT_ONCE = timedelta(hours=1)
+"""How long a mail that is answered to at once may disregard the hour."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What stands in the table and the inbox at the end."""
+
+    members: dict[str, Member]
+    sends: list[Send]
+    events: list[CommunityEvent]
+    inbox: list[dict[str, Any]]
+
+    @property
+    def logged(self) -> Counter[str]:
+        """How many events of each type are in the log."""
+        return Counter(event.type for event in self.events)
+
+    def who(self, member_id: str) -> Member:
+        """The person behind a member id, whom it may have been merged into."""
+        member = self.members[member_id]
+        return member if member.merged_into is None else self.who(member.merged_into)
+
+
+def outcome(stack: LocalStack, playbook: Playbook) -> Outcome:
+    """Read everything back; managers who got mail are among the members."""
+    items: list[dict[str, Any]] = []
+    for page in stack.dynamodb.get_paginator("scan").paginate(TableName=stack.outputs["TableName"]):
+        items += map(values, page["Items"])
+    sends = [send_of(item) for item in items if item["sk"].startswith("SEND#")]
+    managers = [manager for send in sends if (manager := manager_of(send.member_id, playbook))]
+    members = [member_of(item) for item in items if item["sk"] == "PROFILE"]
+    return Outcome(
+        members={member.id: member for member in (*members, *managers)},
+        sends=sorted(sends, key=lambda send: (send.at, send.send_id)),
+        events=[event_of(item) for item in items if item["pk"].startswith("LOG#")],
+        inbox=stack.inbox(),
+    )
+
+
+def summary(demo: Demo, found: Outcome, started: float) -> dict[str, Any]:
+    """What happened, in figures; `started` is the monotonic second at which it began."""
+    people = [member for member in found.members.values() if member.merged_into is None]
+    skipped = Counter(send.reason for send in found.sends if send.status is SendStatus.SKIPPED)
+    return {
+        "seconds": round(clock.monotonic() - started, 1),
+        "virtual_days": demo.days,
+        "members": len(demo.community.people),
+        "webhooks": _webhooks(demo),
+        "events": {"logged": found.logged.total(), "by_type": dict(sorted(found.logged.items()))},
+        "reengagement": _reengagement(found, demo.playbook),
+        "skips": {str(reason): count for reason, count in skipped.most_common()},
+        "suppressed": sum(suppression_of(member) is not None for member in people),
+        "deferred": deferred(demo, found),
+        "sends": [_send(send, found, demo.playbook) for send in found.sends],
+        "checks": checks(demo, found),
+    }
+
+
+def deferred(demo: Demo, found: Outcome) -> int:
+    """How many mails were put off at least once: by now, or by what stood in the agenda while time passed.
+
+    The ledger alone cannot tell: a mail that went out after all keeps nothing of having waited.
+    """
+    waiting = {send.send_id for send in found.sends if send.waited_for or send.status is SendStatus.DEFERRED}
+    return len(waiting | demo.told.deferred)
+
+
+def checks(demo: Demo, found: Outcome) -> dict[str, int]:
+    """What must all be 0."""
+    logged = found.logged
+    expected = demo.told.expected + Counter({"survey.answered": demo.mailboxes.answered})
+    received = Counter(address_of(message) for message in found.inbox)
+    sent = [send for send in found.sends if send.status is SendStatus.SENT]
+    marketing = [send for send in sent if demo.playbook.mails[send.mail].class_ == "marketing"]
+    return {
+        "duplicate_sends": len(found.inbox) - len(_occasions(sent, found)),
+        "lost_events": sum((expected - logged).values()) + sum((logged - expected).values()),
+        "overdue": sum(due.due_at <= demo.end for due in demo.store.agenda()),
+        "lost_mails": abs(len(sent) - len(found.inbox)),
+        "after_unsubscribe": sum(received[address] - before for address, before in demo.mailboxes.refused.items()),
+        "in_quiet_hours": sum(_in_quiet_hours(send, found, demo.playbook) for send in marketing),
+        "over_budget": _over_budget(marketing, found, demo.playbook),
+    }
+
+
+def _occasions(sent: Iterable[Send], found: Outcome) -> set[tuple[str, str, str, str]]:
+    """What the mails that came were for: to the same address, the same step comes once in a silence or a life."""
+    addressed = {message["MessageId"]: address_of(message) for message in found.inbox}
+    parts = ((SendId.parse(send.send_id), addressed.get(send.message_id or "")) for send in sent)
+    return {(address, part.programme, part.step, part.occurrence) for part, address in parts if address}
+
+
+def _in_quiet_hours(send: Send, found: Outcome, playbook: Playbook) -> bool:
+    if playbook.mails[send.mail].at_once and send.at - send.planned_at < AT_ONCE:
+        return False
+    local, limits = _local(send, found, playbook), playbook.limits
+    quiet = limits.quiet_hours
+    within = quiet is not None and (
+        quiet.from_ <= local.time() < quiet.until
+        if quiet.from_ < quiet.until
+        else not quiet.until <= local.time() < quiet.from_
+    )
+    return within or f"{local:%A}".lower() in limits.excluded_weekdays
+
+
+def _over_budget(marketing: Iterable[Send], found: Outcome, playbook: Playbook) -> int:
+    """Mails beyond a member's day or week, whichever says more."""
+    days: dict[str, Counter[date]] = {}
+    for send in marketing:
+        member = found.who(send.member_id)
+        days.setdefault(member.id, Counter())[_local(send, found, playbook).date()] += 1
+    limits = playbook.limits
+    return sum(
+        max(count - limits.a_day, _week(theirs, day) - limits.a_week, 0)
+        for theirs in days.values()
+        for day, count in theirs.items()
+    )
+
+
+def _week(theirs: Mapping[date, int], day: date) -> int:
+    return sum(count for one, count in theirs.items() if timedelta(0) <= day - one < timedelta(days=7))
+
+
+def _local(send: Send, found: Outcome, playbook: Playbook) -> datetime:
+    return send.at.astimezone(ZoneInfo(found.who(send.member_id).timezone or playbook.community.timezone))
+
+
+def _reengagement(found: Outcome, playbook: Playbook) -> dict[str, int]:
+    """Attempts that came due, were sent and were held out; members won back by one, and dormant at the end."""
+    attempts = [send for send in found.sends if SendId.parse(send.send_id).programme == "reengagement"]
+    sent = [send for send in attempts if send.status is SendStatus.SENT]
+    asked = [(found.who(send.member_id).id, send.at) for send in sent]
+    active, within = _active(found), playbook.reengagement.win_back_within
+    won_back = {member for member, at in asked if any(at < seen <= at + within for seen in active.get(member, ()))}
+    return {
+        "due": len(attempts),
+        "sent": len(sent),
+        "held_out": sum(send.reason == "holdout" for send in attempts),
+        "won_back": len(won_back),
+        "dormant": sum(is_dormant(member) for member in found.members.values() if member.merged_into is None),
+    }
+
+
+def _active(found: Outcome) -> dict[str, list[datetime]]:
+    """When each member did something, by the log."""
+    behind = {
+        identity: member.id
+        for member in found.members.values()
+        if member.merged_into is None
+        for identity in member.identities
+    }
+    active: dict[str, list[datetime]] = {}
+    for event in found.events:
+        if event.type in ACTIVITY:
+            active.setdefault(behind[f"{event.platform}:{event.actor}"], []).append(event.occurred_at)
+    return active
+
+
+def _webhooks(demo: Demo) -> dict[str, Any]:
+    told = demo.told
+    return {
+        "posted": sum(told.posted.values()),
+        "accepted": sum(count for status, count in told.statuses.items() if status < 300),
+        "duplicates_posted": told.posted["duplicate"],
+        "unused": told.posted["unused"],
+        "rejected": {str(status): count for status, count in sorted(told.statuses.items()) if status >= 300},
+        "unexpected": told.unexpected + demo.mailboxes.unexpected,
+    }
+
+
+def _send(send: Send, found: Outcome, playbook: Playbook) -> dict[str, Any]:
+    member, parts = found.members[send.member_id], SendId.parse(send.send_id)
+    return {
+        "send_id": send.send_id,
+        "member_id": send.member_id,
+        "email": member.email,
+        "programme": parts.programme,
+        "step": parts.step,
+        "locale": send.locale,
+        "subject": send.subject,
+        "at": send.at.isoformat(),
+        "local_time": _local(send, found, playbook).isoformat(),
+        "status": send.status.value,
+        "reason": send.reason,
+    }
