@@ -13,13 +13,20 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from infra.local.community import START
 from infra.local.inbox import REASONS
+from infra.local.ministack import REGION
+from infra.local.people import START
 from infra.local.stack import LocalStack
 from shared.playbook import Playbook
 
 CURLS = Path(__file__).parent / "curls"
 """A piece of shell a platform, that posts a signed webhook."""
+
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+"""The local AWS takes any, but boto3 wants some."""
+
+COMMAND = Path(".venv") / "bin" / "flywheel"
+"""Where `make setup` puts the command."""
 
 
 class Steps:
@@ -121,3 +128,8 @@ def webhooks(console: Console, stack: LocalStack, secrets: Mapping[str, list[str
         console.print(f"[bold]{platform}[/]  {url}")
         console.print(shell, style="cyan", soft_wrap=True, markup=False, highlight=False)
     console.print(f"[bold]inbox[/]  {inbox}  (kept fresh while this runs)\n", soft_wrap=True)
+    console.print("[bold]look inside[/]  with the operator's commands, whose member may be an address too:")
+    names = {"AWS_ENDPOINT_URL": stack.machine.url, "AWS_REGION": REGION} | CREDENTIALS
+    environment = " ".join(f"{name}={value}" for name, value in names.items())
+    line = f"{environment} {COMMAND} why ada@example.com\n"
+    console.print(line, style="cyan", soft_wrap=True, markup=False, highlight=False)

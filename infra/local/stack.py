@@ -15,6 +15,7 @@ import json
 import signal
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -206,9 +207,12 @@ def running(
         tell("Starting the local AWS")
         machine = MiniStack(port, {"FLYWHEEL_LOCAL_CLOCK": "1"} if virtual_time else {})
         try:
-            tell("Synthesising the stack")
-            made = assembly(context)
             machine.wait_until_healthy()
+            tell("Synthesising the stack")
+            with ThreadPoolExecutor(1) as pool:
+                bootstrapped = pool.submit(bootstrap, machine)
+                made = assembly(context)
+                bootstrapped.result()
             tell("Deploying it with the CDK")
             deploy(machine, made)
             with closing(LocalStack(machine)) as stack:
@@ -221,11 +225,14 @@ def running(
             machine.stop()
 
 
+def bootstrap(machine: MiniStack) -> None:
+    """Prepare the account for the CDK, as one does once; FlywheelError with the end of the CDK's log when it fails."""
+    _cdk(machine, "bootstrap", f"aws://{ACCOUNT}/{REGION}")
+
+
 def deploy(machine: MiniStack, made: Path) -> None:
-    """Bootstrap and deploy as one does to an account; FlywheelError with the end of the CDK's log when it fails."""
-    quietly = ("--no-notices", "--no-color", "--ci")
-    _cdk(machine, "bootstrap", f"aws://{ACCOUNT}/{REGION}", *quietly)
-    _cdk(machine, "deploy", STACK, "--app", str(made), "--require-approval", "never", "--method", "direct", *quietly)
+    """Deploy as one does to an account; FlywheelError with the end of the CDK's log when it fails."""
+    _cdk(machine, "deploy", STACK, "--app", str(made), "--require-approval", "never", "--method", "direct")
 
 
 def _cdk(machine: MiniStack, *arguments: str) -> None:
@@ -235,7 +242,7 @@ def _cdk(machine: MiniStack, *arguments: str) -> None:
         "CDK_DISABLE_CLI_TELEMETRY": "true",
     }
     with log.open("ab") as output:
-        line = node.command("cdk", *arguments)
+        line = node.command("cdk", *arguments, "--no-notices", "--no-color", "--ci")
         # Not in the project's folder, where cdk.json would have the app synthesised again.
         ran = subprocess.run(line, cwd=machine.folder, env=environment, stdout=output, stderr=output, check=False)
     if ran.returncode:

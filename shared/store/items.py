@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -34,7 +35,8 @@ def send_of(item: dict[str, Any]) -> Send:
 
 def due_of(item: dict[str, Any]) -> Due:
     """An agenda item's due."""
-    return Due.model_validate({name: item[name] for name in Due.model_fields if name in item})
+    plain = {name: item[name] for name in Due.model_fields if name in item}
+    return Due.model_validate(plain | {"state": json.loads(item["state"])})
 
 
 def news_of(item: dict[str, Any]) -> News:
@@ -61,7 +63,8 @@ def plain(member: Member) -> dict[str, Any]:
 def due_item(due: Due) -> dict[str, Any]:
     """An agenda item's attributes, with its place in the index."""
     pk, sk = keys.due(due.programme, due.member_id, due.key)
-    plain = due.model_dump(mode="json") | {"due_at": keys.due_at(due.due_at)}
+    # The state as text: as a map its numbers would come back as another kind of number.
+    plain = due.model_dump(mode="json") | {"due_at": keys.due_at(due.due_at), "state": json.dumps(due.state)}
     return attributes({"pk": pk, "sk": sk, "agenda": keys.agenda(due.programme, due.member_id), **plain})
 
 

@@ -33,6 +33,7 @@ def known_members(app: App, count: int, active_on: str) -> None:
                 email=f"member{n}@example.com",
                 joined_at=at("2029-01-01T00:00Z"),
                 last_active_at=at(active_on),
+                created_at=at("2029-01-01T00:00Z"),
                 first_post_at=at("2029-02-01T00:00Z"),
             )
         )
@@ -130,5 +131,5 @@ def test_the_queue_never_holds_a_person(app: App) -> None:
     tick("onboarding", app, JOINED)
     tick("onboarding", app, JOINED)
     [planned] = drain(app)
-    assert set(planned.model_dump()) == {"send_id", "mail", "planned_at", "leave_out"}
+    assert set(planned.model_dump()) == {"send_id", "mail", "planned_at", "leave_out", "figures", "waited_for"}
     assert Counter(planned.send_id)["@"] == 0

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from shared.addresses import address_hash
 from shared.app import App
 from shared.errors import Unavailable, UsageError
 from shared.mail import Mails
-from shared.model import Consent, Due, PlannedMail, Send, SendId, SendStatus, address_hash
+from shared.model import Consent, Due, PlannedMail, Send, SendId, SendStatus, Suppression
 from shared.sending import AGENDA, follow_up_all, send_planned
 from shared.store import keys
 from tests.aws.conftest import Wire
@@ -32,6 +33,9 @@ def line(app: App, step: str = "welcome") -> Send:
 
 def on_agenda(app: App) -> list[Due]:
     return [due for shard in range(keys.AGENDA_SHARDS) for due in app.store.upcoming(AGENDA, shard)]
+
+
+BOUNCED = {"suppressions": {address_hash("ada@example.com"): Suppression(reason="bounce", at=JOINED)}}
 
 
 class TestSent:
@@ -72,7 +76,7 @@ class TestNotSent:
             ({"role": "staff"}, "staff"),
             ({"email": None}, "no_address"),
             ({"email": "ада@example.com"}, "bad_address"),
-            ({"suppressed_at": JOINED, "suppressed_address": address_hash("ada@example.com")}, "suppressed"),
+            (BOUNCED, "suppressed_bounce"),
             ({"merged_into": "mb"}, "merged"),
             ({"consent": {"all": Consent(given=False, at=JOINED)}}, "unsubscribed"),
             ({"consent": {"onboarding": Consent(given=False, at=JOINED)}}, "unsubscribed"),
@@ -102,7 +106,7 @@ class TestNotSent:
 
 
 class TestThrottled:
-    @pytest.mark.parametrize("error", ["TooManyRequestsException", "LimitExceededException", "SendingPausedException"])
+    @pytest.mark.parametrize("error", ["TooManyRequestsException", "LimitExceededException"])
     def test_a_refused_call_is_tried_again_later_by_us_alone(self, ada: App, wire: Wire, error: str) -> None:
         wire.ses_will_answer(429, error)
         send_planned(a_planned_mail(), ada, JOINED)

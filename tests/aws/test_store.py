@@ -148,13 +148,13 @@ class TestLedger:
         app.store.claim(CLAIMED)
         app.store.settle(CLAIMED, SendStatus.UNKNOWN, JOINED, reason="ReadTimeoutError")
         assert app.store.note_sent(SendId.parse(CLAIMED.send_id), "ses-1", JOINED)
-        [line] = app.store.ledger(CLAIMED.member_id)[1]
+        [line] = app.store.ledger(CLAIMED.member_id).sends
         assert (line.status, line.message_id, line.reason) == (SendStatus.SENT, "ses-1", None)
 
     def test_the_ledger_is_one_query(self, app: App, wire: Wire) -> None:
         app.store.create_member(a_member())
         app.store.skip(a_send(status=SendStatus.SKIPPED, reason="left"))
         wire.requests.clear()
-        member, sends = app.store.ledger(a_member().id)
+        member, _, sends = app.store.ledger(a_member().id)
         assert (member, len(sends)) == (a_member(), 1)
         assert wire.requests == {"Query": 1}

@@ -186,7 +186,8 @@ def a_playbook_with(**limits: Any) -> Playbook:
 
 def planned(mail: str = "check_in", programme: str = "onboarding", **changes: Any) -> PlannedMail:
     send_id = f"{programme}/{mail}/{a_member().id}/1"
-    return a_planned_mail(**{"send_id": send_id, "mail": mail, "planned_at": at("2030-01-03T09:00Z")} | changes)
+    fields: dict[str, Any] = {"send_id": send_id, "mail": mail, "planned_at": at("2030-01-03T09:00Z")}
+    return a_planned_mail(**fields | changes)
 
 
 class TestQuietHours:
