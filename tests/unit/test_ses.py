@@ -39,6 +39,7 @@ MAIL = Composed(
     html="<p>Hi</p>",
     text="Hi",
     locale="ru",
+    variant=None,
     headers={"List-Unsubscribe": "<https://links.example.com/l/u/t>"},
 )
 
