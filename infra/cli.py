@@ -20,15 +20,21 @@ from rich.text import Text
 from typer.exceptions import TyperException
 
 from infra import ROOT
+from infra import lift as lifts
+from infra import resume as resuming
+from infra import why as reasons
 from infra.local import show
-from infra.local.demo import SECRETS, Demo, outcome, summary
+from infra.local.demo import SECRETS, Demo
 from infra.local.inbox import write_inbox
-from infra.local.stack import LocalStack, running
+from infra.local.stack import STACK, LocalStack, running
+from infra.local.summary import outcome, summary
 from infra.mails import compile_mails, written
+from infra.operate import deployed, now_of
 from infra.preview import sample_mail, send
 from shared import playbook as playbooks
-from shared.errors import FlywheelError, PlaybookError
+from shared.errors import FlywheelError, PlaybookError, UsageError
 from shared.mail import Mails
+from shared.members import zone_of
 from shared.playbook import Playbook
 
 MAILS = ROOT / "shared" / "mails"
@@ -48,16 +54,20 @@ errors = Console(stderr=True)
 
 PlaybookFile = Annotated[Path, typer.Option("--playbook", help="The playbook to use.", show_default="playbook.yaml")]
 Locale = Annotated[str, typer.Option(help="The language of the mail, one of the playbook's.")]
+TableName = Annotated[str | None, typer.Option("--table", help="The table, where it is not the stack's.")]
+StackName = Annotated[str, typer.Option("--stack", help="The CloudFormation stack that names the table.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="A day in the community's zone, included.")]
 MailName = Annotated[str, typer.Argument(help="A mail of the playbook, such as welcome.")]
 
 
 @app.command()
 def demo(
     members: Annotated[int, typer.Option(min=1, max=500, help="How many people the invented community has.")] = 40,
-    days: Annotated[int, typer.Option(min=1, max=120, help="How many virtual days to live through.")] = 35,
+    days: Annotated[int, typer.Option(min=1, max=400, help="How many virtual days to live through.")] = 154,
     seed: Annotated[int, typer.Option(help="The same seed gives the same community and the same mails.")] = 7,
 ) -> None:
-    """Live through weeks of a small community on this machine, and open the mails it was sent.
+    """Live through months of a small community on this machine, and open the mails it was sent.
 
     Starts a local AWS on loopback, deploys the very stack that goes to AWS, posts signed webhooks over HTTP, moves the
     clock, fires the deployed schedules, and stops everything again.
@@ -70,7 +80,7 @@ def demo(
         with steps.timeline(run.days) as moved_to:
             run.run(moved_to)
         steps.tell("Writing the inbox")
-        found = outcome(stack)
+        found = outcome(stack, playbook)
         write_inbox(folder, members=found.members, sends=found.sends, inbox=found.inbox, playbook=playbook)
         told = summary(run, found, started)
     (folder / "summary.json").write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -95,7 +105,7 @@ def _watch_inbox(stack: LocalStack, playbook: Playbook, folder: Path) -> None:
     """Keep the inbox page fresh, and tell of each mail, until interrupted."""
     shown = -1
     while True:
-        found = outcome(stack)
+        found = outcome(stack, playbook)
         if len(found.inbox) != shown:
             write_inbox(folder, members=found.members, sends=found.sends, inbox=found.inbox, playbook=playbook)
             for message in found.inbox[max(shown, 0) :]:
@@ -156,6 +166,88 @@ def send_test(
     with _mails() as mails:
         composed = sample_mail(mails, _playbook(playbook), mail, locale, name=name, now=datetime.now(UTC), to=to)
     out.print(f"sent as {send(composed)}")
+
+
+@app.command()
+def why(
+    member: Annotated[str, typer.Argument(help="A member id, a platform id such as slack:U123, or an address.")],
+    *,
+    table: TableName = None,
+    stack: StackName = STACK,
+    playbook: PlaybookFile = ROOT / "playbook.yaml",
+    as_json: Json = False,
+) -> None:
+    """Tell what is next for a member and everything that was decided about them, newest first, with the reasons."""
+    rules, who = _playbook(playbook), member.strip()
+    with deployed(table=table, stack=stack) as store:
+        known = reasons.find(who, store, rules)
+        lines = reasons.history(known, playbook=rules, now=now_of(store))
+    if as_json:
+        _print_json(reasons.told(who, known, lines, rules))
+    else:
+        out.print(reasons.shown(who, known, lines, rules))
+
+
+@app.command()
+def lift(
+    programme: Annotated[str, typer.Argument(help="The programme: reengagement.")],
+    *,
+    since: Day = None,
+    until: Day = None,
+    table: TableName = None,
+    stack: StackName = STACK,
+    playbook: PlaybookFile = ROOT / "playbook.yaml",
+    as_json: Json = False,
+) -> None:
+    """Tell whether a programme's mails bring members back: asked against held out, over the last 90 days."""
+    rules = _playbook(playbook)
+    with deployed(table=table, stack=stack) as store:
+        now = now_of(store)
+        days = (since.date() if since else None, until.date() if until else None)
+        period = lifts.period(programme, *days, playbook=rules, now=now)
+        found = lifts.measured(store, period, now)
+    if as_json:
+        _print_json(lifts.told(programme, period, found))
+    else:
+        out.print(lifts.shown(programme, period, found, zone_of(None, rules)))
+
+
+@app.command()
+def resume(
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    table: TableName = None,
+    stack: StackName = STACK,
+    playbook: PlaybookFile = ROOT / "playbook.yaml",
+) -> None:
+    """Let marketing mail go on after it has paused by itself, spread over a while."""
+    rules = _playbook(playbook)
+    with deployed(table=table, stack=stack) as store:
+        pause, zone, now = store.pause(), zone_of(None, rules), now_of(store)
+        held = resuming.state(pause, rules.breaker, zone=zone, now=now)
+        if pause is None or pause.resumed_at is not None:
+            out.print(f"{held or 'Marketing mail is not paused'}; there is nothing to resume.", soft_wrap=True)
+            return
+        waiting = resuming.what_resuming_does(resuming.waiting(store), rules.breaker)
+        out.print(f"{held}.\n{waiting}.", soft_wrap=True, markup=False)
+        if not (yes or _agreed("Let marketing mail go on?")):
+            out.print("It stays paused.")
+            raise typer.Exit(1)
+        resumed = store.resume(now)
+    out.print("[green]Marketing mail goes on.[/]" if resumed else "Somebody has just let it go on.")
+
+
+def _agreed(question: str) -> bool:
+    try:
+        return typer.confirm(question)
+    except typer.Abort as exc:
+        if sys.stdin.isatty():
+            raise
+        raise UsageError("there is nobody to ask; say --yes to let marketing mail go on") from exc
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def _playbook(file: Path) -> Playbook:

@@ -40,7 +40,9 @@ def because(pause: Pause) -> str:
     why = BECAUSE.get(pause.reason, pause.reason.replace("_", " "))
     if not pause.sends:
         return why
-    return f"{why}; of {pause.sends} sent, {pause.bounces} bounced and {pause.complaints} were complained of"
+    bounced = f"{pause.bounces} bounced ({pause.bounces / pause.sends:.1%})"
+    complained = f"{pause.complaints} led to a complaint ({pause.complaints / pause.sends:.2%})"
+    return f"{why}; of {pause.sends} sent, {bounced} and {complained}"
 
 
 def state(pause: Pause | None, rules: Breaker, *, zone: ZoneInfo, now: datetime) -> str | None:

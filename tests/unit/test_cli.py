@@ -16,7 +16,7 @@ from infra import cli
 from tests.builders import ROOT
 
 MAILS = "ambassador, check_in, digest, mail_paused, miss_you, survey, welcome"
-COMMANDS = ("demo", "up", "playbook", "preview", "send-test")
+COMMANDS = ("demo", "up", "playbook", "preview", "send-test", "why", "lift", "resume")
 
 
 @dataclass(frozen=True)
