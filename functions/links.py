@@ -41,6 +41,6 @@ def _visit(event: dict[str, Any]) -> Visit:
         method=event["requestContext"]["http"]["method"],
         path=event["rawPath"].removeprefix("/l/"),
         query=event.get("queryStringParameters") or {},
-        form=b64decode(body) if event.get("isBase64Encoded") else body.encode(),
+        form=b64decode(body) if event.get("isBase64Encoded") else body.encode("utf-8", "replace"),
         language=event.get("headers", {}).get("accept-language"),
     )

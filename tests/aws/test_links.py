@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
 import pytest
@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from shared.app import App
 from shared.events import SurveyAnswered
 from shared.links import Visit, visit
-from shared.model import Identity, Member
+from shared.members import consents
+from shared.model import Consent, Identity, Member, stamp
 from shared.pages import Page
 from shared.react import react
 from tests.aws.conftest import Wire
@@ -38,12 +39,54 @@ def survey_path(app: App, member_id: str = a_member().id) -> str:
     return f"s/{app.signer.sign('survey', member_id, '1')}"
 
 
-def get(app: App, path: str, **query: str) -> Page:
-    return visit(Visit(method="GET", path=path, query=query, form=b""), app, JOINED)
+def preferences_path(app: App, member_id: str = a_member().id) -> str:
+    return f"p/{app.signer.sign('preferences', member_id)}"
 
 
-def post(app: App, path: str, form: bytes = b"", *, query: dict[str, str] | None = None, language: str = "") -> Page:
-    return visit(Visit(method="POST", path=path, query=query or {}, form=form, language=language), app, JOINED)
+def bonus_path(app: App, key: str = "welcome_back", ends: str = stamp(JOINED + timedelta(days=14))) -> str:
+    return f"b/{app.signer.sign('bonus', a_member().id, key, ends)}"
+
+
+def get(app: App, path: str, *, now: datetime = JOINED, **query: str) -> Page:
+    return visit(Visit(method="GET", path=path, query=query, form=b""), app, now)
+
+
+def post(
+    app: App,
+    path: str,
+    form: bytes = b"",
+    *,
+    query: dict[str, str] | None = None,
+    language: str = "",
+    now: datetime = JOINED,
+) -> Page:
+    return visit(Visit(method="POST", path=path, query=query or {}, form=form, language=language), app, now)
+
+
+def ticked(app: App, *kinds: str, button: str = "save", **more: str) -> bytes:
+    """The preference form with these kinds of mail ticked."""
+    shown = [("shown", kind) for kind in app.playbook.categories]
+    return urlencode([*shown, *(("take", kind) for kind in kinds), *more.items(), ("choice", button)]).encode()
+
+
+def taken(app: App) -> set[str]:
+    return {kind for kind in app.playbook.categories if consents(member(app), kind)}
+
+
+FOREIGN = [
+    b"",
+    b"{}",
+    b'{"choice": "save", "take": ["digest"]}',
+    b"\xff\xfe=&&&==%00%zz",
+    "choice=сохранить".encode("cp1251"),
+    "choice=save".encode("utf-16"),
+    b"List-Unsubscribe=One-Click",
+    b"choice",
+    b"choice=&choice=save",
+    b"a=1&" * 100_000 + b"choice=save",
+    b'--x\r\nContent-Disposition: form-data; name="choice"\r\n\r\nsave\r\n--x--\r\n',
+]
+"""What is not our form."""
 
 
 def member(app: App, member_id: str = a_member().id) -> Member:
@@ -84,7 +127,36 @@ class TestUnsubscribe:
         assert member(ada).consent["all"].at == JOINED
         assert refuses(ada)
 
-    @pytest.mark.parametrize("form", [b"", b"anything=else", b"\xff\xfe", b"List-Unsubscribe=No"])
+    @pytest.mark.parametrize(
+        ("form", "by"),
+        [
+            (ONE_CLICK, "one_click"),
+            (
+                b'--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--x--\r\n',
+                "one_click",
+            ),
+            (b"", "page"),
+            (b"List-Unsubscribe=No", "page"),
+        ],
+    )
+    def test_it_is_recorded_what_unsubscribed(self, ada: App, form: bytes, by: str) -> None:
+        post(ada, unsubscribe_path(ada), form)
+        assert member(ada).consent == {"all": Consent(given=False, at=JOINED, by=by)}
+
+    @pytest.mark.parametrize("method", ["GET", "POST"])
+    def test_the_page_leads_to_the_preferences(self, ada: App, method: str) -> None:
+        page = visit(Visit(method=method, path=unsubscribe_path(ada), query={}, form=b""), ada, JOINED)
+        [path] = re.findall(r'href="/l/([^"]+)"', page.html)
+        assert path == preferences_path(ada)
+        assert get(ada, path).status == 200
+
+    def test_mail_asked_for_by_a_clock_ahead_stops_too(self, ada: App) -> None:
+        ahead = Consent(given=True, at=JOINED + timedelta(minutes=5))
+        ada.store.change_member(a_member().id, lambda one: one.model_copy(update={"consent": {"digest": ahead}}))
+        post(ada, unsubscribe_path(ada), ONE_CLICK)
+        assert taken(ada) == set()
+
+    @pytest.mark.parametrize("form", [*FOREIGN, b"anything=else"])
     def test_the_token_decides_and_never_the_body(self, ada: App, form: bytes) -> None:
         post(ada, unsubscribe_path(ada), form)
         assert refuses(ada)
@@ -137,6 +209,16 @@ class TestWrongLinks:
             f"u/{app.signer.sign('unsubscribe')}",
             f"u/{app.signer.sign('unsubscribe', a_member().id, '1')}",
             f"s/{app.signer.sign('survey', a_member().id)}",
+            f"p/{good[2:]}",
+            f"u/{preferences_path(app)[2:]}",
+            f"b/{preferences_path(app)[2:]}",
+            preferences_path(app)[:-3],
+            preferences_path(app, "mnobody"),
+            f"p/{app.signer.sign('preferences', a_member().id, '1')}",
+            f"b/{app.signer.sign('bonus', a_member().id)}",
+            f"b/{app.signer.sign('bonus', 'mnobody', 'welcome_back', stamp(JOINED))}",
+            bonus_path(app, ends="tomorrow"),
+            bonus_path(app, ends="2030-01-15T12:00:00"),
             "../../etc/passwd",
             "u/" + "A" * 5000,
             "u/é\x00",
@@ -155,7 +237,7 @@ class TestWrongLinks:
 
     @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
-        path=st.one_of(st.text(max_size=40), st.text(max_size=40).map("u/{}".format), st.text().map("s/{}".format)),
+        path=st.one_of(st.text(max_size=40), *(st.text(max_size=40).map((kind + "/{}").format) for kind in "uspb")),
         form=st.binary(max_size=60),
         method=st.sampled_from(["GET", "POST"]),
     )
@@ -244,6 +326,115 @@ class TestSurvey:
     def test_free_text_never_comes_back_as_markup(self, ada: App) -> None:
         page = post(ada, survey_path(ada), urlencode({"comment": "<script>alert(1)</script>"}).encode())
         assert "<script" not in page.html
+
+
+class TestUnanswered:
+    @pytest.mark.parametrize("form", [*FOREIGN, b"score=99&comment=x"])
+    def test_a_foreign_body_is_told_what_is_missing(self, ada: App, form: bytes) -> None:
+        page = post(ada, survey_path(ada), form)
+        assert (page.status, 'role="alert"' in page.html) == (200, True)
+        assert answers(ada) == []
+
+    def test_what_was_written_is_kept_and_escaped(self, ada: App) -> None:
+        page = post(ada, survey_path(ada), urlencode({"comment": " Мне & вам </textarea> "}).encode())
+        assert "Мне &amp; вам &lt;/textarea&gt;</textarea>" in page.html
+
+    def test_only_looking_is_not_told_off(self, ada: App) -> None:
+        assert 'role="alert"' not in get(ada, survey_path(ada), score="99").html
+
+
+class TestPreferences:
+    def test_looking_shows_what_holds_and_writes_nothing(self, ada: App, wire: Wire) -> None:
+        wire.requests.clear()
+        page = get(ada, preferences_path(ada))
+        assert page.status == 200
+        assert page.html.count(" checked") == len(ada.playbook.categories)
+        assert 'role="status"' not in page.html
+        assert set(wire.requests) <= READS
+
+    def test_a_choice_is_kept_and_confirmed(self, ada: App) -> None:
+        page = post(ada, preferences_path(ada), ticked(ada, "digest", "events"), now=JOINED + timedelta(days=1))
+        assert 'role="status"' in page.html
+        assert taken(ada) == {"digest", "events"}
+        decided = Consent(given=False, at=JOINED + timedelta(days=1), by="page")
+        assert member(ada).consent == dict.fromkeys(set(ada.playbook.categories) - {"digest", "events"}, decided)
+
+    def test_all_of_a_form_is_one_write_and_none_again(self, ada: App, wire: Wire) -> None:
+        wire.requests.clear()
+        form = ticked(ada, "digest", language="ru", hour="9")
+        pages = [post(ada, preferences_path(ada), form, now=JOINED + timedelta(days=day)) for day in range(3)]
+        assert wire.writes() == 1
+        assert pages[0] == pages[1] == pages[2]
+
+    def test_who_unsubscribed_gets_just_what_they_tick(self, ada: App) -> None:
+        post(ada, unsubscribe_path(ada), ONE_CLICK)
+        post(ada, preferences_path(ada), ticked(ada, "news"))  # at the same moment, as a clock that stands still has it
+        assert taken(ada) == {"news"}
+        post(ada, unsubscribe_path(ada), ONE_CLICK)
+        assert taken(ada) == set()
+
+    def test_the_one_button_leaves_service_mail_only(self, ada: App) -> None:
+        page = post(ada, preferences_path(ada), ticked(ada, "news", button="nothing"))
+        assert taken(ada) == set()
+        assert " checked" not in page.html
+        assert refuses(ada)
+
+    def test_the_answer_speaks_the_language_just_chosen(self, ada: App) -> None:
+        page = post(ada, preferences_path(ada), ticked(ada, language="ru"))
+        assert '<html lang="ru">' in page.html
+        assert "по Берлину" in page.html
+        assert '<html lang="ru">' in get(ada, unsubscribe_path(ada)).html
+
+    def test_an_hour_is_kept_until_the_usual_one_is_chosen(self, ada: App) -> None:
+        post(ada, preferences_path(ada), ticked(ada, hour="18"))
+        assert member(ada).send_hour == 18
+        post(ada, preferences_path(ada), ticked(ada, hour=""))
+        assert member(ada).send_hour is None
+
+    @pytest.mark.parametrize("form", FOREIGN)
+    def test_a_foreign_body_changes_nothing(self, ada: App, form: bytes) -> None:
+        page = post(ada, preferences_path(ada), form)
+        assert (page.status, 'role="status"' in page.html) == (200, False)
+        assert member(ada) == a_member()
+
+    def test_unknown_kinds_and_hours_are_ignored(self, ada: App) -> None:
+        known = ticked(ada, *ada.playbook.categories, "all", "nonsense", hour="99", language="tlh")
+        post(ada, preferences_path(ada), known + b"&shown=all&shown=nonsense&hour=9&language=ru")
+        assert member(ada) == a_member()
+
+    def test_who_was_merged_chooses_for_who_remains(self, ada: App) -> None:
+        ada.store.create_member(a_member(id="mb", merged_into=a_member().id))
+        post(ada, preferences_path(ada, "mb"), ticked(ada, "digest"))
+        assert taken(ada) == {"digest"}
+
+
+class TestBonus:
+    @pytest.mark.parametrize("method", ["GET", "POST"])
+    def test_it_shows_its_code_and_its_end(self, ada: App, wire: Wire, method: str) -> None:
+        wire.requests.clear()
+        page = visit(Visit(method=method, path=bonus_path(ada), query={}, form=b""), ada, JOINED)
+        assert page.status == 200
+        assert 'value="WELCOME-BACK"' in page.html
+        assert "Good until 15 January, 13:00, Berlin time (UTC+1)" in page.html
+        assert set(wire.requests) <= READS
+
+    def test_it_ends_at_its_moment_and_says_so(self, ada: App) -> None:
+        end = JOINED + timedelta(days=14)
+        assert get(ada, bonus_path(ada), now=end - timedelta(seconds=1)).status == 200
+        page = get(ada, bonus_path(ada), now=end)
+        assert page.status == 410
+        assert "WELCOME-BACK" not in page.html
+        assert "15 January" in page.html
+
+    def test_a_bonus_taken_out_of_the_playbook_is_over(self, ada: App) -> None:
+        page = get(ada, bonus_path(ada, "of_last_year"))
+        assert (page.status, "no longer there" in page.html) == (410, True)
+
+    def test_it_speaks_the_member_s_language_and_zone(self, app: App) -> None:
+        app.store.create_member(a_member(chosen_locale="ru", timezone="Asia/Tokyo"))
+        page = get(app, bonus_path(app))
+        assert "Один бесплатный вечер" in page.html
+        assert "15 января, 21:00 по Токио (UTC+9)" in page.html
 
 
 class TestLanguage:

@@ -115,7 +115,7 @@ def _page(environ: dict[str, Any], site: Site) -> Page:
         Visit(
             method=environ["REQUEST_METHOD"],
             path=path.removeprefix("/l/"),
-            query={name: value for name, value in query},
+            query=dict(query),
             form=environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)),
             language=environ.get("HTTP_ACCEPT_LANGUAGE"),
         ),

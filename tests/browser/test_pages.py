@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
 
 from shared.events import SurveyAnswered
 from shared.members import consents
@@ -26,11 +26,12 @@ AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 PATIENCE = 5_000
 """Milliseconds that a page may take; what is not there by then will not come."""
 
-WIDTHS = (320, 1280)
-SCHEMES = ("light", "dark")
+_ASK_AXE = """async only => (await axe.run(document, {
+    resultTypes: ["violations"], ...(only ? {runOnly: only} : {}), rules: {"target-size": {enabled: true}},
+})).violations.map(wrong => `${wrong.id} at ${wrong.nodes.map(node => node.target).join(", ")}`)"""
+_OF_COLOUR = ["color-contrast", "link-in-text-block"]
+"""The rules that a colour scheme can break; a page is the same in both but for its colours."""
 
-_ASK_AXE = """async () => (await axe.run(document, {resultTypes: ["violations"]})).violations.map(
-    wrong => `${wrong.id} at ${wrong.nodes.map(node => node.target).join(", ")}`)"""
 _IS_TOO_WIDE = "() => document.documentElement.scrollWidth > document.documentElement.clientWidth"
 
 every_locale = pytest.mark.parametrize("locale", ["en", "ru"])
@@ -65,14 +66,15 @@ def reach(page: Page, selector: str) -> None:
 
 
 def faults(page: Page) -> Iterator[str]:
-    """What is wrong with a page, at every width and in every colour scheme."""
-    for width in WIDTHS:
+    """What is wrong with a page, on a small phone and on a desk, in light and dark."""
+    for width in (320, 1280):
         page.set_viewport_size({"width": width, "height": 800})
         if page.evaluate(_IS_TOO_WIDE):
             yield f"scrolls sideways at {width}"
-        for scheme in SCHEMES:
-            page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-            yield from (f"{wrong} ({width}, {scheme})" for wrong in page.evaluate(_ASK_AXE))
+        page.emulate_media(color_scheme="light")
+        yield from (f"{wrong} ({width}, light)" for wrong in page.evaluate(_ASK_AXE))
+        page.emulate_media(color_scheme="dark")
+        yield from (f"{wrong} ({width}, dark)" for wrong in page.evaluate(_ASK_AXE, _OF_COLOUR))
 
 
 def answers(site: Site, member: Member) -> list[SurveyAnswered]:
@@ -102,21 +104,22 @@ class TestEveryPage:
             sights.preferences(site, page, site.newcomer("en"))
             page.locator("label[for=hour]").evaluate("label => label.remove()")
             page.locator("main").evaluate("main => main.style.width = '2000px'")
+            page.locator("legend").evaluate("legend => legend.style.color = '#2a2622'")
             wrong = list(faults(page))
-            assert any("select-name" in one for one in wrong)
-            assert any("scrolls" in one for one in wrong)
+            assert any(one.startswith("select-name") for one in wrong)
+            assert any(one.startswith("color-contrast") and one.endswith("dark)") for one in wrong)
+            assert "scrolls sideways at 320" in wrong
 
-    @every_locale
-    def test_no_page_reaches_out_or_breaks_its_policy(self, chromium: Browser, site: Site, locale: str) -> None:
+    def test_no_page_reaches_out_or_breaks_its_policy(self, chromium: Browser, site: Site) -> None:
         requested: list[str] = []
         said: list[str] = []
-        with chromium.new_context(locale=locale) as context:
+        with chromium.new_context() as context:
             context.set_default_timeout(PATIENCE)
             context.on("request", lambda request: requested.append(request.url))
             page = context.new_page()
             page.on("console", lambda message: said.append(message.text))
             for sight in sights.SIGHTS:
-                sight(site, page, site.newcomer(locale))
+                sight(site, page, site.newcomer("ru"))
                 assert page.locator("main").evaluate("main => getComputedStyle(main).borderRadius") == "14px"
             assert context.cookies() == []
         assert {f"{urlsplit(url).scheme}://{urlsplit(url).netloc}" for url in requested} == {site.origin}
@@ -205,7 +208,7 @@ class TestWithoutScriptsByKeyboard:
     def test_a_survey_without_a_score_keeps_what_was_written(self, site: Site, page: Page, ada: Member) -> None:
         sights.survey_unanswered(site, page, ada)
         expect(page.get_by_role("alert")).to_have_text("Please choose a number from 0 to 10")
-        expect(page.get_by_role("group")).to_have_accessible_description("0 means not at all", timeout=PATIENCE)
+        expect(page.get_by_role("group")).to_have_accessible_description(re.compile("from 0 to 10$"))
         expect(page.locator("#comment")).to_have_value("Because of the people.")
         assert answers(site, ada) == []
 
@@ -218,19 +221,25 @@ class TestWithoutScriptsByKeyboard:
         expect(page.locator("#code")).to_have_value("WELCOME-BACK")
 
     def test_a_bonus_behind_a_link_leads_there(self, site: Site, page: Page, ada: Member) -> None:
-        asked: list[dict[str, Any]] = []
-        page.route("https://community.example.com/**", lambda route: (asked.append(route.request.headers), route.abort()))
+        asked: list[Request] = []
+        page.route("https://community.example.com/**", lambda route: route.abort())
+        page.on("request", lambda request: asked.append(request))
         sights.bonus_behind_a_link(site, page, ada)
         reach(page, "main a")
-        press(page, "Enter")
-        page.wait_for_timeout(200)
-        assert [headers.get("referer") for headers in asked] == [None]
+        with page.expect_event("requestfailed"):
+            press(page, "Enter")
+        assert asked[-1].url == "https://community.example.com/lathe"
+        assert "referer" not in asked[-1].headers
 
-    @pytest.mark.parametrize("selector", ["main a", "button", "#language", "#take-news", "[name=score]"])
-    def test_what_has_the_focus_shows_it(self, site: Site, page: Page, ada: Member, selector: str) -> None:
-        for sight in (sights.unsubscribe, sights.preferences, sights.survey):
+    def test_what_has_the_focus_shows_it(self, site: Site, page: Page, ada: Member) -> None:
+        looks = {
+            sights.unsubscribe: ("button", "main a"),
+            sights.preferences: ("#take-news", "#language", "button[value=save]"),
+            sights.survey: ("[name=score]", "#comment"),
+        }
+        for sight, selectors in looks.items():
             sight(site, page, ada)
-            if page.locator(selector).count():
+            for selector in selectors:
                 reach(page, selector)
-                shown = page.locator("[name=score]:focus + span" if "score" in selector else f"{selector}:focus")
+                shown = page.locator(f"{selector}:focus + span" if "score" in selector else f"{selector}:focus")
                 assert shown.evaluate("one => getComputedStyle(one).outlineWidth") == "3px"

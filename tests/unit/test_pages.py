@@ -12,12 +12,37 @@ from itertools import pairwise
 import pytest
 from jinja2 import TemplateNotFound, UndefinedError
 
-from shared.pages import Page, Pages
+from shared.pages import Hour, Offer, Page, Pages, Until
 from tests.builders import ROOT
 
 PAGES = Pages(ROOT / "shared" / "pages")
-NAMES = ["unsubscribe", "unsubscribed", "survey", "survey_thanks", "unknown"]
+STATUS = {
+    **dict.fromkeys(["unsubscribe", "unsubscribed", "preferences", "survey", "survey_thanks", "bonus"], 200),
+    "bonus_over": 410,
+    "unknown": 404,
+}
+NAMES = list(STATUS)
 COMMUNITY = 'Makers & "Menders" <b>'
+NASTY = """'"><script>alert(1)</script>"""
+UNTIL = Until(date="5 March", time="10:00", zone="Berlin time (UTC+1)")
+OFFERS = [
+    Offer(key="events", name="Events", about="Meetups.", taken=True),
+    Offer(key="digest", name="Digest", about="Weekly.", taken=False),
+]
+GIVEN: dict[str, dict[str, object]] = {
+    "unsubscribe": {"preferences": "/l/p/a.token"},
+    "unsubscribed": {"preferences": "/l/p/a.token"},
+    "preferences": {
+        "saved": False,
+        "offers": OFFERS,
+        "languages": ["en", "ru"],
+        "hours": [Hour(value="", hour=None, chosen=False), Hour(value="9", hour=9, chosen=True)],
+        "zone": "Berlin time (UTC+1)",
+    },
+    "bonus": {"offer": "A free evening", "code": "WELCOME", "url": None, "until": UNTIL},
+    "bonus_over": {"home": "/", "until": UNTIL},
+}
+"""What a page is given besides the community's name."""
 
 every_page = pytest.mark.parametrize("name", NAMES)
 every_locale = pytest.mark.parametrize("locale", ["en", "ru"])
@@ -39,16 +64,17 @@ class Tags(HTMLParser):
 
 
 def shown(name: str, locale: str = "en", **context: object) -> Page:
-    return PAGES.render(name, locale, **{"community": COMMUNITY} | context)
+    return PAGES.render(name, locale, **{"community": COMMUNITY} | GIVEN.get(name, {}) | context)
 
 
 @every_page
 @every_locale
 def test_page_is_small_whole_and_in_its_language(name: str, locale: str) -> None:
     page = shown(name, locale)
-    assert len(page.html.encode()) < 15_000
+    assert len(page.html.encode()) < 30_000
     assert f'<html lang="{locale}">' in page.html
-    assert bool(re.search("[а-яё]{4}", page.html)) == (locale == "ru")
+    prose = re.sub("<option.*</option>", "", page.html)  # a language is called what it calls itself
+    assert bool(re.search("[а-яё]{4}", prose)) == (locale == "ru")
     assert not re.search(r"{{|{%|[Uu]ndefined|None", page.html)
     tags = Tags(page.html)
     assert len(tags.all("h1")) == len(tags.all("main")) == len(tags.all("title")) == 1
@@ -83,7 +109,7 @@ def test_headers_survive_the_way_through_lambda() -> None:
     assert json.loads(json.dumps(shown("unknown").headers))["cache-control"] == "no-store"
 
 
-@pytest.mark.parametrize(("name", "status"), list(zip(NAMES, [200, 200, 200, 200, 404], strict=True)))
+@pytest.mark.parametrize(("name", "status"), list(STATUS.items()))
 def test_page_answers_with_its_status(name: str, status: int) -> None:
     assert shown(name).status == status
 
@@ -94,6 +120,7 @@ def test_unsubscribing_takes_one_button_on_the_same_url(locale: str) -> None:
     assert tags.all("form") == [{"method": "post"}]
     assert len(tags.all("button")) == 1
     assert tags.all("input") == []
+    assert [link["href"] for link in tags.all("a")] == ["/l/p/a.token"]
 
 
 @every_locale
@@ -118,9 +145,66 @@ def test_survey_fields_are_labelled(locale: str) -> None:
     tags = Tags(html)
     (text,) = tags.all("textarea")
     assert (text["name"], text["maxlength"]) == ("comment", "2000")
-    assert {"class": "comment", "for": text["id"]} in tags.all("label")
+    assert {"class": "field", "for": text["id"]} in tags.all("label")
     assert [before for before, after in pairwise(tags.found) if after[0] == "input"] == [("label", {})] * 11
     assert re.search(r"<fieldset aria-describedby=\"hint\">\s*<legend>", html)
+
+
+@every_locale
+def test_unanswered_survey_says_so_beside_the_field(locale: str) -> None:
+    html = shown("survey", locale, unanswered=True, comment=NASTY).html
+    (alert,) = [tag for tag in Tags(html).all("p") if tag.get("role") == "alert"]
+    (fieldset,) = Tags(html).all("fieldset")
+    assert str(alert["id"]) in str(fieldset["aria-describedby"]).split()
+    assert "&lt;script&gt;alert(1)" in html
+    assert "<script" not in html
+    assert 'role="alert"' not in shown("survey", locale).html
+
+
+@every_locale
+def test_every_kind_of_mail_is_a_labelled_checkbox(locale: str) -> None:
+    tags = Tags(shown("preferences", locale).html)
+    boxes = [field for field in tags.all("input") if field["type"] == "checkbox"]
+    assert [(box["value"], "checked" in box) for box in boxes] == [("events", True), ("digest", False)]
+    labelled, described = {label["for"] for label in tags.all("label")}, {tag.get("id") for tag in tags.all("p")}
+    assert {box["id"] for box in boxes} | {"language", "hour"} == labelled
+    assert {box["aria-describedby"] for box in boxes} <= described
+    assert [button["value"] for button in tags.all("button")] == ["save", "nothing"]
+
+
+@every_locale
+def test_preferences_show_what_is_chosen_in_its_own_name(locale: str) -> None:
+    html = shown("preferences", locale).html
+    assert [option["value"] for option in Tags(html).all("option") if "selected" in option] == [locale, "9"]
+    assert ">English</option>" in html
+    assert ">Русский</option>" in html
+    assert 'id="language"' not in shown("preferences", locale, languages=["en"]).html
+
+
+@every_locale
+def test_saved_preferences_say_what_holds_now(locale: str) -> None:
+    off = [Offer(key=offer.key, name=offer.name, about=offer.about, taken=False) for offer in OFFERS]
+    pages = [
+        shown("preferences", locale, **more).html for more in ({}, {"saved": True}, {"saved": True, "offers": off})
+    ]
+    assert ['role="status"' in html for html in pages] == [False, True, True]
+    assert len({re.findall("(?<=<title>).*(?=</title>)", html)[0] for html in pages}) == 2
+    assert len({html.partition('role="status"')[2].partition("</p>")[0] for html in pages}) == 3
+
+
+@every_locale
+def test_bonus_shows_its_code_or_leads_to_its_page(locale: str) -> None:
+    (field,) = Tags(shown("bonus", locale, code=NASTY).html).all("input")
+    assert (field["value"], "readonly" in field) == (NASTY, True)
+    behind = Tags(shown("bonus", locale, code=None, url="https://example.com/a?b&c").html)
+    assert [link["href"] for link in behind.all("a")] == ["https://example.com/a?b&c"]
+    assert behind.all("input") == []
+
+
+@every_locale
+def test_bonus_that_ended_early_names_no_day(locale: str) -> None:
+    assert UNTIL.date in shown("bonus_over", locale).html
+    assert UNTIL.date not in shown("bonus_over", locale, until=None).html
 
 
 def test_unwritten_language_falls_back_to_english() -> None:
@@ -133,7 +217,7 @@ def test_missing_context_and_unknown_pages_are_errors() -> None:
     with pytest.raises(UndefinedError, match="community"):
         PAGES.render("survey", "en")
     with pytest.raises(TemplateNotFound):
-        shown("preferences")
+        shown("nowhere")
 
 
 def _luminance(colour: str) -> float:
@@ -154,6 +238,7 @@ def test_colours_have_the_contrast_that_wcag_aa_asks(scheme: int) -> None:
     css = (ROOT / "shared" / "pages" / "style.css").read_text(encoding="utf-8")
     colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]+)", css.split("@media (prefers-color-scheme: dark)")[scheme]))
     texts = ["ink page", "ink card", "ink field", "soft card", "accent field", "on-accent accent", "on-accent chosen"]
+    texts += ["accent card", "wrong card", "ink panel"]
     least = {**dict.fromkeys(texts, 4.5), "line card": 3.0}
     got = {pair: _contrast(*(colours[name] for name in pair.split())) for pair in least}
     assert {pair: contrast for pair, contrast in got.items() if contrast < least[pair]} == {}

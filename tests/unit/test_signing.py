@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 from contextlib import suppress
+from itertools import permutations
+from typing import Any, get_args
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from itsdangerous import URLSafeSerializer
 
-from shared.errors import InvalidToken
+from shared.errors import FlywheelError, InvalidToken
 from shared.signing import Purpose, Signer
 
 SIGNER = Signer({"current": "1", "1": "a-key-of-some-length"})
@@ -26,13 +28,13 @@ class TestSigning:
         assert SIGNER.sign("unsubscribe", MEMBER) == SIGNER.sign("unsubscribe", MEMBER)
 
     def test_a_token_fits_a_url_as_it_is(self) -> None:
-        token = SIGNER.sign("survey", MEMBER, "1")
+        token = SIGNER.sign("bonus", MEMBER, "welcome_back", "2030-01-15T12:00:00.000000Z")
         assert set(token) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
         assert len(token) < 150
 
 
 class TestPurpose:
-    @pytest.mark.parametrize(("signed", "read"), [("unsubscribe", "survey"), ("survey", "unsubscribe")])
+    @pytest.mark.parametrize(("signed", "read"), list(permutations(get_args(Purpose), 2)))
     def test_a_token_for_one_purpose_opens_no_other(self, signed: Purpose, read: Purpose) -> None:
         with pytest.raises(InvalidToken):
             SIGNER.read(read, SIGNER.sign(signed, MEMBER))
@@ -52,6 +54,24 @@ class TestKeys:
     def test_a_key_taken_away_opens_nothing_any_more(self) -> None:
         with pytest.raises(InvalidToken):
             Signer({"current": "2", "2": "a-newer-key"}).read("unsubscribe", SIGNER.sign("unsubscribe", MEMBER))
+
+    @pytest.mark.parametrize(
+        "keys",
+        [
+            {},
+            {"1": "a-key"},
+            {"current": "2", "1": "a-key"},
+            {"current": "current"},
+            {"current": None, "1": "a-key"},
+            {"current": "1", "1": ""},
+            {"current": "1", "1": None},
+            {"current": "1", "1": "a-key", "2": 5},
+        ],
+    )
+    def test_a_secret_without_its_current_key_is_one_sentence(self, keys: dict[str, Any]) -> None:
+        with pytest.raises(FlywheelError, match="the links secret must be") as failed:
+            Signer(keys)
+        assert "a-key" not in str(failed.value)
 
 
 TOKEN = SIGNER.sign("unsubscribe", MEMBER)

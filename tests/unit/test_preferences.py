@@ -1,0 +1,166 @@
+"""What a choice on the preference page makes of a member: just what was chosen, once, and nothing unheard of."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.members import ALL_MARKETING, consents, is_dormant
+from shared.model import Consent, Member
+from shared.playbook import Playbook, check
+from shared.preferences import Choice, carry_out, chosen, hours, later_than, moment_of
+from tests.builders import JOINED, a_member, a_playbook, raw_playbook
+
+PLAYBOOK = a_playbook()
+KINDS = list(PLAYBOOK.categories)
+LATER = JOINED + timedelta(days=1)
+
+kinds = st.frozensets(st.sampled_from(KINDS))
+decisions = st.dictionaries(
+    st.sampled_from([ALL_MARKETING, *KINDS]),
+    st.builds(Consent, given=st.booleans(), at=st.sampled_from([JOINED, LATER, LATER + timedelta(days=1)])),
+)
+members = st.builds(a_member, consent=decisions, dormant_at=st.sampled_from([None, JOINED + timedelta(hours=1), LATER]))
+
+
+def choice(**changes: Any) -> Choice:
+    """Everything shown and ticked, language and hour left as they are."""
+    fields: dict[str, Any] = {
+        "shown": frozenset(KINDS),
+        "taken": frozenset(KINDS),
+        "nothing": False,
+        "language": None,
+        "hour": None,
+    }
+    return Choice(**fields | changes)
+
+
+def after(member: Member, made: Choice, playbook: Playbook = PLAYBOOK) -> Member:
+    return carry_out(member, made, playbook=playbook, at=moment_of(member, LATER))
+
+
+def taken(member: Member) -> set[str]:
+    return {kind for kind in KINDS if consents(member, kind)}
+
+
+def playbook_with(**limits: Any) -> Playbook:
+    raw = raw_playbook()
+    raw["limits"].update(limits)
+    return check(raw, source="playbook")
+
+
+class TestKindsOfMail:
+    @given(members, kinds)
+    def test_exactly_what_is_ticked_holds_afterwards(self, member: Member, ticked: frozenset[str]) -> None:
+        assert taken(after(member, choice(taken=ticked))) == ticked
+
+    @given(members, kinds, st.booleans())
+    def test_the_same_choice_again_changes_nothing(self, member: Member, ticked: frozenset[str], off: bool) -> None:  # noqa: FBT001 - hypothesis gives it
+        once = after(member, choice(taken=ticked, nothing=off, language="ru", hour="9"))
+        assert after(once, choice(taken=ticked, nothing=off, language="ru", hour="9")) is once
+
+    @given(members, kinds)
+    def test_the_one_button_switches_all_off(self, member: Member, ticked: frozenset[str]) -> None:
+        off = after(member, choice(taken=ticked, nothing=True))
+        assert taken(off) == set()
+        assert not consents(off, "a_kind_of_next_year")
+
+    def test_only_what_differs_is_decided(self) -> None:
+        changed = after(a_member(), choice(taken=frozenset(KINDS) - {"digest"}))
+        assert changed.consent == {"digest": Consent(given=False, at=LATER, by="page")}
+
+    def test_a_kind_that_was_not_shown_stays_as_it_was(self) -> None:
+        assert after(a_member(), choice(shown=frozenset({"digest"}), taken=frozenset({"digest"}))).consent == {}
+
+    def test_a_kind_that_nobody_knows_is_not_kept(self) -> None:
+        strange = choice(shown=frozenset({*KINDS, "all", "x"}), taken=frozenset({*KINDS, "x"}))
+        assert after(a_member(), strange).consent == {}
+
+    def test_ticking_wakes_who_was_written_off(self) -> None:
+        asleep = a_member(dormant_at=JOINED + timedelta(hours=1))
+        assert not is_dormant(after(asleep, choice()))
+        assert is_dormant(after(asleep, choice(taken=frozenset())))
+
+
+class TestLanguage:
+    def test_another_language_is_kept(self) -> None:
+        changed = after(a_member(), choice(language="ru"))
+        assert (changed.chosen_locale, changed.send_hour, changed.chosen_at) == ("ru", None, LATER)
+
+    @pytest.mark.parametrize("language", [None, "", "en", "de", "EN", "ru-RU"])
+    def test_the_same_or_a_strange_one_is_no_choice(self, language: str | None) -> None:
+        assert after(a_member(), choice(language=language)) == a_member()
+
+
+class TestHour:
+    def test_the_hours_lie_outside_the_quiet_ones(self) -> None:
+        assert list(hours(a_member(), PLAYBOOK).values()) == [None, *range(8, 21)]
+
+    @pytest.mark.parametrize(
+        ("quiet", "offered"),
+        [
+            (None, range(24)),
+            ({"from": "13:30", "until": "15:00"}, [*range(14), *range(15, 24)]),
+            ({"from": "00:00", "until": "23:30"}, []),
+        ],
+    )
+    def test_any_quiet_hours_leave_the_others(self, quiet: dict[str, str] | None, offered: list[int]) -> None:
+        playbook = playbook_with(quiet_hours=quiet, excluded_weekdays=["saturday"])
+        assert list(hours(a_member(), playbook).values()) == [None, *offered]
+
+    def test_an_hour_is_kept_and_the_usual_one_again(self) -> None:
+        early = after(a_member(), choice(hour="8"))
+        assert (early.send_hour, early.chosen_locale) == (8, None)
+        assert after(early, choice(hour="")).send_hour is None
+
+    @pytest.mark.parametrize("hour", [None, "99", "-1", "22", "08", "8.5", "٨", "nine"])
+    def test_an_hour_not_on_offer_changes_nothing(self, hour: str | None) -> None:
+        early = a_member(send_hour=8, chosen_at=JOINED)
+        assert after(early, choice(hour=hour)) == early
+
+    def test_an_hour_grown_quiet_stays_until_changed(self) -> None:
+        late = a_member(send_hour=22, chosen_at=JOINED)
+        assert "22" in hours(late, PLAYBOOK)
+        assert after(late, choice(hour="22")) is late
+
+
+class TestForm:
+    def test_the_page_s_own_form_is_read(self) -> None:
+        sent = "shown=events&take=events&shown=digest&language=ru&hour=&choice=save"
+        assert chosen(parse_qs(sent, keep_blank_values=True)) == Choice(
+            shown=frozenset({"events", "digest"}),
+            taken=frozenset({"events"}),
+            nothing=False,
+            language="ru",
+            hour="",
+        )
+
+    @pytest.mark.parametrize(
+        "sent", ["", "List-Unsubscribe=One-Click", "choice=x", '{"choice": "save"}', "shown=digest"]
+    )
+    def test_a_body_without_a_button_is_no_choice(self, sent: str) -> None:
+        assert chosen(parse_qs(sent, keep_blank_values=True)) is None
+
+    def test_of_a_repeated_field_the_first_counts(self) -> None:
+        made = chosen(parse_qs("choice=save&choice=nothing&hour=9&hour=10&take=a&take=a"))
+        assert made is not None
+        assert (made.nothing, made.hour, made.taken) == (False, "9", frozenset({"a"}))
+
+
+class TestMoment:
+    def test_a_choice_is_made_now(self) -> None:
+        assert moment_of(a_member(chosen_at=JOINED), LATER) == LATER
+
+    @pytest.mark.parametrize("ahead", [timedelta(0), timedelta(hours=1)])
+    def test_a_clock_ahead_of_ours_does_not_lose_a_choice(self, ahead: timedelta) -> None:
+        member = a_member(consent={"all": Consent(given=False, at=LATER + ahead)}, chosen_at=LATER + ahead)
+        changed = after(member, choice(taken=frozenset({"digest"}), hour="9"))
+        assert (taken(changed), changed.send_hour) == ({"digest"}, 9)
+
+    def test_nothing_recorded_leaves_the_moment(self) -> None:
+        assert later_than([], JOINED) == JOINED
