@@ -130,7 +130,7 @@ class Demo:
             looked = False
             seen |= {item.member_id for item in due}
             self._fire({TICKS[item.programme] for item in due}, now)
-            self.stack.quiet()
+            self.stack.quiet(logged=False)
         raise FlywheelError(f"what is due at {now.isoformat()} does not come to rest: {due[0].key}")
 
     def _look(self) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from shared.model import Member, Send, SendStatus
+from shared.members import consents, is_dormant, suppression_of
+from shared.model import Member, Send, SendId, SendStatus
 from shared.playbook import Playbook
 
 HERE = Path(__file__).parent
@@ -20,30 +22,61 @@ REASONS = {
     "bad_address": "mail cannot be sent to their address",
     "banned": "they were banned",
     "bot": "they are a bot",
+    "budget": "they had as many mails as they should get for now",
+    "dormant": "we had stopped asking them to come back",
+    "error": "something failed before it left us",
+    "holdout": "they are held out, so that the effect of asking can be told from chance",
     "in_doubt": "nobody knows whether SES took it, and this mail goes at most once",
     "left": "they had left the community",
     "merged": "they turned out to be somebody we knew already",
     "min_gap": "too soon after the last mail",
     "no_address": "no address of theirs is known",
+    "not_in_playbook": "the playbook no longer has this mail",
+    "one_at_a_time": "another mail to them was on its way at that moment",
+    "paused": "marketing mail was paused, for too many mails bounced or were complained of",
+    "quiet_hours": "it was their night, or a day without mail",
+    "ramp": "marketing mail was beginning again, little by little",
     "removed": "they were removed",
+    "returned": "they had come back by themselves",
     "sent_before_merge": "it went to them before, when we took them for two people",
     "staff": "they are staff",
     "stale": "it would have come too late",
-    "suppressed": "their address is undeliverable",
-    "unsubscribed": "they unsubscribed",
+    "suppressed_bounce": "their address does not exist any more, or takes nothing from us",
+    "suppressed_soft_bounces": "their mailbox would not take mail five times in a month",
+    "unknown_member": "nobody is known by this id",
     "unless_answered_survey": "they had answered the survey already",
+    "unless_commented": "they had commented already",
+    "unless_contributed": "they had taken part already",
+    "unless_posted": "they had posted already",
+    "unsubscribed": "they unsubscribed",
+    "worker_lost": "its worker was lost with the mail in its hands",
 }
 """A reason in the ledger, in words for a person."""
+
+FEEDBACK = {
+    "bounce": "it bounced for good",
+    "soft_bounce": "the mailbox did not take it",
+    "complaint": "they complained of it",
+}
+"""What SES told of a mail, where it matters to a reader."""
+
+WAITED = timedelta(hours=1)
+"""A mail that went later than this after it was planned was put off."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a member's timeline; `folder` names the files of a mail that was sent."""
+    """One line of a member's timeline; `folder` names the files of a mail that was sent.
+
+    `waited` is since when a mail had to wait, `then` what SES told of it later.
+    """
 
     send: Send
     step: str
     at: str
     why: str | None
+    waited: str | None
+    then: str | None
     folder: str | None
 
 
@@ -53,6 +86,7 @@ class Timeline:
 
     member: Member
     zone: str
+    marks: list[str]
     entries: list[Entry]
 
 
@@ -91,12 +125,24 @@ def _timeline(
     entries = [
         _entry(send, ZoneInfo(zone), bodies, out) for send in sorted(sends, key=lambda send: (send.at, send.planned_at))
     ]
-    return Timeline(member, zone, entries)
+    return Timeline(member, zone, _marks(member, playbook), entries)
+
+
+def _marks(member: Member, playbook: Playbook) -> list[str]:
+    """What one should know of a member before reading their timeline."""
+    refused = [name for name in playbook.categories if not consents(member, name)]
+    marks = (
+        (member.status, member.status != "active"),
+        (member.role, member.role != "member"),
+        ("undeliverable address", suppression_of(member) is not None),
+        ("unsubscribed", len(refused) == len(playbook.categories)),
+        (f"without {', '.join(refused)}", 0 < len(refused) < len(playbook.categories)),
+        ("dormant", is_dormant(member)),
+    )
+    return [mark for mark, holds in marks if holds]
 
 
 def _entry(send: Send, zone: ZoneInfo, bodies: Mapping[str, Mapping[str, Any]], out: Path) -> Entry:
-    at = send.at.astimezone(zone).strftime("%a %d %b, %H:%M %Z")
-    why = REASONS.get(send.reason, send.reason.replace("_", " ")) if send.reason else None
     body = bodies.get(send.message_id or "")
     folder = None
     if body is not None:
@@ -104,4 +150,23 @@ def _entry(send: Send, zone: ZoneInfo, bodies: Mapping[str, Mapping[str, Any]], 
         (out / folder).mkdir(parents=True)
         (out / folder / "mail.html").write_text(body["BodyHtml"], encoding="utf-8")
         (out / folder / "mail.txt").write_text(body["BodyText"], encoding="utf-8")
-    return Entry(send, send.send_id.split("/")[1], at, why, folder)
+    return Entry(
+        send=send,
+        step=step_in_words(SendId.parse(send.send_id)),
+        at=_local(send.at, zone),
+        why=REASONS.get(send.reason, send.reason.replace("_", " ")) if send.reason else None,
+        waited=_local(send.planned_at, zone) if send.at - send.planned_at > WAITED else None,
+        then=next((words for kind, words in FEEDBACK.items() if kind in send.feedback), None),
+        folder=folder,
+    )
+
+
+def step_in_words(send_id: SendId) -> str:
+    """Which mail of its programme a send is."""
+    if send_id.programme == "reengagement":
+        return f"come back? ({send_id.step.removeprefix('attempt')})"
+    return send_id.step.replace("_", " ")
+
+
+def _local(moment: datetime, zone: ZoneInfo) -> str:
+    return moment.astimezone(zone).strftime("%a %d %b %Y, %H:%M %Z")

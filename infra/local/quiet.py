@@ -41,10 +41,13 @@ class Watch:
     _last: str | None = None
     _iterator: str | None = None
 
-    def quiet(self, timeout: float) -> None:
-        """Return when all is at rest; FlywheelError with the newest failures when it is not within `timeout` s."""
+    def quiet(self, timeout: float, *, logged: bool = True) -> None:
+        """Return when all is at rest; FlywheelError with the newest failures when it is not within `timeout` s.
+
+        Not `logged`: nothing can have entered the log since it was at rest last, so only mails may be on their way.
+        """
         deadline = time.monotonic() + timeout
-        while not self._at_rest():
+        while self._in_queue() or (logged and not self._at_rest()):
             if time.monotonic() > deadline:
                 raise FlywheelError(self._unrest(timeout))
             time.sleep(PAUSE)

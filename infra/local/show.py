@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -75,6 +75,7 @@ def steps(console: Console) -> Iterator[Steps]:
 def demo(console: Console, told: Mapping[str, Any], folder: Path, playbook: Playbook) -> None:
     """What happened in the demo, as tables."""
     console.print(_mails(told, playbook))
+    console.print(_attempts(told, playbook))
     console.print(_skips(told))
     hooks = told["webhooks"]
     rejected = ", ".join(f"{count} x {status}" for status, count in hooks["rejected"].items())
@@ -85,6 +86,14 @@ def demo(console: Console, told: Mapping[str, Any], folder: Path, playbook: Play
     for odd in hooks["unexpected"]:
         console.print(f"[red]unexpected answer[/] {odd}")
     console.print(f"[bold]Events[/]    {told['events']['logged']} in the log")
+    back = told["reengagement"]
+    console.print(
+        f"[bold]Away[/]      asked to come back {back['sent']} times of {back['due']} that were due, "
+        f"{back['held_out']} held out; {back['won_back']} members won back, {back['dormant']} dormant at the end"
+    )
+    console.print(
+        f"[bold]Addresses[/] {told['suppressed']} suppressed; {told['deferred']} mails put off to a better moment"
+    )
     checks = (f"{count} {name.replace('_', ' ')}" for name, count in told["checks"].items())
     verdict = "[red]FAILED[/]" if any(told["checks"].values()) else "[green]all good[/]"
     console.print(f"[bold]Checks[/]    {verdict}: {', '.join(checks)}")
@@ -93,13 +102,27 @@ def demo(console: Console, told: Mapping[str, Any], folder: Path, playbook: Play
 
 
 def _mails(told: Mapping[str, Any], playbook: Playbook) -> Table:
-    counts = Counter((send["step"], send["status"]) for send in told["sends"])
-    table = Table(title="Onboarding mails", title_justify="left")
+    days = {step.key: str(step.day) for step in playbook.onboarding.steps}
+    return _by_status("Onboarding mails", told, "onboarding", ("step", "day"), list(days.items()))
+
+
+def _attempts(told: Mapping[str, Any], playbook: Playbook) -> Table:
+    """The attempts by how long after what was before them they come."""
+    spacing = [f"{after.days} days" for after in playbook.reengagement.spacing]
+    rows = [(f"attempt{number}", after) for number, after in enumerate(spacing, 1)]
+    return _by_status("Mails to those who are away", told, "reengagement", ("attempt", "after"), rows)
+
+
+def _by_status(
+    title: str, told: Mapping[str, Any], programme: str, names: tuple[str, str], rows: Sequence[tuple[str, str]]
+) -> Table:
+    counts = Counter((send["step"], send["status"]) for send in told["sends"] if send["programme"] == programme)
+    table = Table(title=title, title_justify="left")
     statuses = [status for status in ("sent", "skipped", "deferred", "unknown", "parked") if _any(counts, status)]
-    for column in ("step", "day", *statuses):
-        table.add_column(column, justify="left" if column == "step" else "right")
-    for step in playbook.onboarding.steps:
-        table.add_row(step.key, str(step.day), *(str(counts[step.key, status]) for status in statuses))
+    for column in (*names, *statuses):
+        table.add_column(column, justify="left" if column == names[0] else "right")
+    for key, when in rows:
+        table.add_row(key, when, *(str(counts[key, status]) for status in statuses))
     return table
 
 
@@ -108,11 +131,10 @@ def _any(counts: Counter[tuple[str, str]], status: str) -> bool:
 
 
 def _skips(told: Mapping[str, Any]) -> Table:
-    reasons = Counter(send["reason"] for send in told["sends"] if send["status"] == "skipped")
     table = Table(title="Mails not sent, and why", title_justify="left")
     table.add_column("because")
     table.add_column("mails", justify="right")
-    for reason, count in reasons.most_common():
+    for reason, count in told["skips"].items():
         table.add_row(REASONS.get(reason, reason), str(count))
     return table
 

@@ -151,12 +151,13 @@ class LocalStack:
             queue_url=self.outputs["MailQueueUrl"],
         )
 
-    def quiet(self, timeout: float = 60) -> None:
+    def quiet(self, timeout: float = 60, *, logged: bool = True) -> None:
         """Wait until every log item has been reacted to and the mail queue is empty.
 
+        Not `logged`: nothing has been logged since it was so, and only the queue needs to be looked at.
         Raises FlywheelError with what failed when that does not come within `timeout` seconds.
         """
-        self.watch.quiet(timeout)
+        self.watch.quiet(timeout, logged=logged)
 
     # --- as the outside world --------------------------------------------------------------------
 
