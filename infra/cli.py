@@ -243,6 +243,7 @@ def _agreed(question: str) -> bool:
     except typer.Abort as exc:
         if sys.stdin.isatty():
             raise
+        out.print()
         raise UsageError("there is nobody to ask; say --yes to let marketing mail go on") from exc
 
 

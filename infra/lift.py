@@ -174,8 +174,8 @@ def _table(groups: Mapping[str, Returned], heading: str) -> Table:
     for column in ("members", "returned", "rate", "95 % interval"):
         table.add_column(column, justify="right")
     for name, group in groups.items():
-        rate = f"{group.rate:.1%}" if group.members else ""
-        table.add_row(Text(name), str(group.members), str(group.returned), rate, _range(group.interval))
+        rates = (f"{group.rate:.1%}", _range(group.interval)) if group.members else ()
+        table.add_row(Text(name), str(group.members), str(group.returned), *rates)
     return table
 
 

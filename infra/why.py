@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -37,13 +37,14 @@ from shared.sending import AGENDA
 from shared.store import Store, keys
 
 Kind = Literal[
-    "next", "pause", "sent", "skipped", "deferred", "held_out", "parked", "in_doubt", "claimed",
+    "next", "pause", "ramp", "sent", "skipped", "deferred", "held_out", "parked", "in_doubt", "claimed",
     "consent", "suppressed", "soft_bounce", "dormant", "joined", "left", "returned", "known", "chosen",
 ]  # fmt: skip
 
 LABELS: Mapping[Kind, tuple[str, str]] = {
     "next": ("next", "bold"),
     "pause": ("paused", "bold red"),
+    "ramp": ("ramp", "bold"),
     "sent": ("sent", "green"),
     "skipped": ("skipped", "yellow"),
     "deferred": ("put off", "cyan"),
@@ -86,6 +87,9 @@ BY = {
     "page": "on a page that a mail of ours led to",
 }
 """What made a decision about consent, where it was no complaint."""
+
+
+A_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,9 +167,10 @@ class _Teller:
 
     def pause(self) -> Iterator[Line]:
         """Whether marketing mail is held up for everybody."""
-        held = state(self._known.pause, self._playbook.breaker, zone=self._zone, now=self._now)
-        if held is not None:
-            yield Line(kind="pause", at=None, text=held)
+        pause = self._known.pause
+        held = state(pause, self._playbook.breaker, zone=self._zone, now=self._now)
+        if pause is not None and held is not None:
+            yield Line(kind="pause" if pause.resumed_at is None else "ramp", at=None, text=held)
 
     def agenda(self) -> Iterator[Line]:
         """What is on the agenda, soonest first."""
@@ -319,7 +324,8 @@ class _Teller:
             yield Line(kind="returned", at=member.status_at, text="they joined again")
         if member.joined_at is not None:
             yield Line(kind="joined", at=member.joined_at, text="they joined the community")
-        yield Line(kind="known", at=member.created_at, text="first heard of here")
+        if member.joined_at is None or abs(member.created_at - member.joined_at) > A_DAY:
+            yield Line(kind="known", at=member.created_at, text="first heard of here")
 
 
 def told(who: str, known: Known, lines: Sequence[Line], playbook: Playbook) -> dict[str, JsonValue]:
@@ -366,7 +372,8 @@ def _header(who: str, member: Member, zone: ZoneInfo) -> Iterator[Text]:
     yield Text.assemble(name, f", {', '.join(sorted(member.identities))} ({member.id})")
     seen = f"last active on {member.last_active_at:%Y-%m-%d}" if member.last_active_at else "never seen active"
     address, language = member.email or "no address", language_of(member) or "language unknown"
-    yield Text(f"{address}, {language}, {member.role}, {member.status}, {seen}; times are {zone}'s", "dim")
+    yield Text(f"{address}, {language}, {member.role}, {member.status}, {seen}", "dim")
+    yield Text(f"times are those of {zone}", "dim")
 
 
 def _name(send_id: str) -> str:

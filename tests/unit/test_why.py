@@ -173,6 +173,11 @@ class TestDecisions:
         assert the_line("joined", left).at == JOINED
         assert the_line("returned", lines_of(a_member(status_at=NOW))).at == NOW
 
+    def test_who_was_here_before_us_tells_since_when_we_know_them(self) -> None:
+        imported = a_member(joined_at=JOINED - timedelta(days=400))
+        assert the_line("known", lines_of(imported)).at == JOINED
+        assert [line.kind for line in lines_of()] == ["next", "joined"]
+
     def test_what_they_chose_is_told(self) -> None:
         chosen = a_member(chosen_locale="ru", send_hour=18, chosen_at=NOW)
         assert the_line("chosen", lines_of(chosen)).text == "mail at 18:00, in the language ru"
@@ -232,7 +237,7 @@ class TestNext:
     @pytest.mark.parametrize(("hours", "on_the_ramp"), [(1, True), (25, False)])
     def test_a_ramp_is_told_while_it_lasts(self, hours: int, *, on_the_ramp: bool) -> None:
         pause = Pause(tripped_at=JOINED, reason="bounces", resumed_at=NOW - timedelta(hours=hours))
-        assert any(line.kind == "pause" for line in lines_of(pause=pause)) == on_the_ramp
+        assert any(line.kind == "ramp" for line in lines_of(pause=pause)) == on_the_ramp
 
 
 class TestTheWhole:
@@ -268,7 +273,7 @@ class TestTheWhole:
         assert "\x1b" not in text
         assert "[bold]Hello[/] and welcome" in text
         assert "m1 proved to be the same person as" in " ".join(text.split())
-        assert "Europe/Berlin's" in text
+        assert "times are those of Europe/Berlin" in text
 
     def test_scripts_get_the_same_as_plain_values(self) -> None:
         known = Known(member=a_member(), sends=[a_send(reason="stale", status=SendStatus.SKIPPED)])
