@@ -233,6 +233,11 @@ def _contrast(one: str, other: str) -> float:
     return (light + 0.05) / (dark + 0.05)
 
 
+def test_style_hides_nothing() -> None:
+    css = (ROOT / "shared" / "pages" / "style.css").read_text(encoding="utf-8")
+    assert not re.search(r"display: none|visibility:|clip|content: [^\"]|text-indent", css)
+
+
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
 def test_colours_have_the_contrast_that_wcag_aa_asks(scheme: int) -> None:
     css = (ROOT / "shared" / "pages" / "style.css").read_text(encoding="utf-8")
