@@ -40,6 +40,9 @@ from shared.errors import UsageError
 FUNCTIONS = ("webhooks", "links", "react", "onboarding", "reengagement", "mailer", "mail_followups", "mail_feedback")
 """One for each module of functions/."""
 
+TICKING = ("onboarding", "reengagement", "mail_followups")
+"""Those that a schedule wakes, to take what is due of the agenda."""
+
 READ = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
 STREAM = ("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator")
 WRITE = ("dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem")
@@ -149,7 +152,7 @@ class Flywheel(cdk.Stack):
         self._may("react", (*READ, *WRITE), table)
         self._may("react", enqueue, mails)
 
-        for ticking in ("onboarding", "reengagement", "mail_followups"):
+        for ticking in TICKING:
             self._may(ticking, (*READ, *WRITE), table, agenda)
             self._may(ticking, enqueue, mails)
 
@@ -361,7 +364,7 @@ class Flywheel(cdk.Stack):
         log = logs.LogGroup(self, f"{name}-log", retention=logs.RetentionDays.THREE_MONTHS, removal_policy=self.kept)
         role = iam.Role(self, f"{name}-role", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
         log.grant_write(role)
-        asynchronous = {"onboarding": "Schedules", "mail_followups": "Schedules", "mail_feedback": "Feedback"}.get(name)
+        asynchronous = {**dict.fromkeys(TICKING, "Schedules"), "mail_feedback": "Feedback"}.get(name)
         return lambda_.Function(
             self,
             name,

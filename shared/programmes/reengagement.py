@@ -69,8 +69,8 @@ def on_due(due: Due, member: Member | None, playbook: Playbook, now: datetime) -
         return [Done(due=due)] if never else [Rest(member_id=member.id, at=now), Done(due=due)]
     if never is not None:
         return [_skip(_asked(spell, at), member, playbook, reason=never, at=at), Done(due=due)]
-    if now - at > PUNCTUAL:
-        return [_look_again(due, spell, _send_slot(now, member, playbook))]
+    if now - at > PUNCTUAL and (at := _send_slot(now, member, playbook)) > now:
+        return [_look_again(due, spell, at)]
     asked = _asked(spell, at)
     actions = _ask(asked, member, playbook, at)
     return [*actions, _look_again(due, asked, _due_at(asked, member, playbook))]

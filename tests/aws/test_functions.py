@@ -18,7 +18,7 @@ import pytest
 from aws_lambda_powertools.utilities.typing import LambdaContext
 from pydantic import ValidationError
 
-from functions import links, mail_feedback, mail_followups, mailer, onboarding, react, webhooks
+from functions import links, mail_feedback, mail_followups, mailer, onboarding, react, reengagement, webhooks
 from infra.local.signing import sign
 from shared.app import App
 from shared.errors import Unavailable
@@ -29,6 +29,7 @@ from tests.aws.test_requests import drain
 from tests.builders import JOINED, ROOT, a_member, a_planned_mail, a_send, an_enrolment
 from tests.golden import golden
 
+LONG_AGO = JOINED - timedelta(days=900)
 ADA = member_id_of(Identity("slack", "U1"))
 PEOPLE = ("ada@example.com", "Ada", "Europe/Berlin", "hello@community.example.com", "a-link-key", "a-signing-secret")
 """What no log line may hold: golden inputs and members are full of it."""
@@ -71,7 +72,7 @@ class Told:
         return [json.loads(line) for line in self.lines.getvalue().splitlines()]
 
 
-FUNCTIONS = (links, mail_feedback, mail_followups, mailer, onboarding, react, webhooks)
+FUNCTIONS = (links, mail_feedback, mail_followups, mailer, onboarding, react, reengagement, webhooks)
 
 
 @pytest.fixture(autouse=True)
@@ -111,7 +112,9 @@ class TestReact:
     def test_a_batch_of_the_stream_makes_members_on_the_agenda(self, app: App) -> None:
         assert failures(react.handler(golden_input("streams/log_batch"), Context())) == []
         assert (the_member(app).name, the_member(app).first_post_at) == ("Ada", JOINED + timedelta(minutes=5))
-        assert [due.member_id for due in app.store.agenda()] == [ADA]
+        dues = [(due.member_id, due.programme) for due in app.store.agenda()]
+        other = member_id_of(Identity("discourse", "7"))
+        assert sorted(dues) == sorted([(ADA, "onboarding"), (ADA, "reengagement"), (other, "reengagement")])
 
     def test_a_batch_that_comes_again_changes_nothing(self, app: App) -> None:
         react.handler(golden_input("streams/log_batch"), Context())
@@ -258,7 +261,17 @@ class TestSchedules:
         mail_followups.handler(late, Context())
         assert [mail.send_id for mail in drain(app)] == [a_planned_mail().send_id]
 
-    @pytest.mark.parametrize("function", [onboarding, mail_followups], ids=lambda function: str(function.__name__))
+    def test_a_quarter_of_an_hour_asks_who_is_away(self, app: App) -> None:
+        away = a_member(created_at=LONG_AGO, joined_at=LONG_AGO, status_at=LONG_AGO, last_active_at=LONG_AGO)
+        app.store.create_member(away)
+        due_at = JOINED - timedelta(hours=3)
+        app.store.arm(Due(programme="reengagement", member_id=away.id, key="inactivity", due_at=due_at))
+        reengagement.handler({"scheduled_time": due_at.isoformat()}, Context())
+        assert [mail.mail for mail in drain(app)] == ["miss_you"]
+
+    @pytest.mark.parametrize(
+        "function", [onboarding, reengagement, mail_followups], ids=lambda function: str(function.__name__)
+    )
     def test_an_idle_tick_writes_nothing_to_the_log(self, told: Told, function: ModuleType) -> None:
         function.handler(golden_input("schedules/tick"), Context())
         assert told.logged() == []
