@@ -10,7 +10,7 @@ from moto.dynamodb.models.dynamo_type import DynamoType, Item
 
 from shared.agenda import tick
 from shared.app import App
-from shared.events import Profile
+from shared.events import CommunityEvent, HighlightKind, Profile
 from shared.experiments import group_of
 from shared.model import Identity, Member, News, SendStatus, member_id_of
 from shared.programmes.reengagement import NAME
@@ -37,7 +37,7 @@ def people(app: App, *actors: str, seen: datetime = SEEN) -> None:
     """Members of long ago, last seen writing something."""
     for actor in actors:
         profile = Profile(name="Ada", email=f"{actor}@example.com", email_verified=True, timezone="Europe/Berlin")
-        events = [
+        events: list[CommunityEvent] = [
             joined(id=f"slack:j{actor}", actor=actor, at=LONG_AGO, profile=profile),
             posted(id=f"slack:p{actor}", actor=actor, at=seen),
         ]
@@ -65,8 +65,8 @@ def live_on(app: App, until: datetime, start: datetime = FIRST) -> None:
 def test_who_is_away_is_asked_with_what_is_new_and_a_bonus_of_their_own(app: App, wire: Wire) -> None:
     [actor] = actors_in("treated", 1)
     people(app, actor)
-    kinds = ("feature", "guide", "ama")
-    for number, kind in enumerate((*kinds, "guide")):
+    kinds: tuple[HighlightKind, ...] = ("feature", "guide", "ama", "guide")
+    for number, kind in enumerate(kinds):
         news = News(
             kind=kind,
             titles={"": f"{kind} number {number}"},
