@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import httpx
 import pytest
 
-from infra.local.community import QUIRKS, START
-from infra.local.demo import SECRETS, Demo, Outcome, outcome, summary
+from infra.local.community import NEWS
+from infra.local.demo import SECRETS, Demo
+from infra.local.people import QUIRKS, START
 from infra.local.signing import sign
 from infra.local.stack import LocalStack
+from infra.local.summary import Outcome, outcome, summary
 from shared.model import Send
 from tests.builders import ROOT, a_playbook
 
 pytestmark = pytest.mark.local
 
-MEMBERS, DAYS = 13, 18
+MEMBERS, DAYS = 20, 40
 
 
 @pytest.fixture(scope="module")
 def demo(stack: LocalStack) -> Demo:
-    """Two and a half weeks of a small community."""
+    """Onboarding and the first silence of a small community: everybody in it has a story."""
     demo = Demo(stack, a_playbook(), members=MEMBERS, days=DAYS, seed=3)
     demo.run(lambda _: None)
     return demo
@@ -31,7 +33,7 @@ def demo(stack: LocalStack) -> Demo:
 @pytest.fixture(scope="module")
 def found(demo: Demo) -> Outcome:
     """What stands at its end."""
-    return outcome(demo.stack)
+    return outcome(demo.stack, demo.playbook)
 
 
 def sends_to(found: Outcome, demo: Demo, quirk: str) -> dict[str, Send]:
@@ -51,7 +53,9 @@ def reasons(sends: dict[str, Send]) -> dict[str, str | None]:
 
 def test_nothing_is_lost_and_nothing_comes_twice(demo: Demo, found: Outcome) -> None:
     told = summary(demo, found, 0)
-    assert told["checks"] == {"duplicate_sends": 0, "lost_events": 0, "overdue": 0, "lost_mails": 0}
+    must_be_0 = {"duplicate_sends", "lost_events", "overdue", "lost_mails"}
+    must_be_0 |= {"after_unsubscribe", "in_quiet_hours", "over_budget"}
+    assert told["checks"] == dict.fromkeys(must_be_0, 0)
     assert told["webhooks"]["unexpected"] == []
     assert told["webhooks"]["duplicates_posted"] > 0
     assert {"400", "401", "404", "413"} == set(told["webhooks"]["rejected"])
@@ -78,15 +82,43 @@ def test_every_story_is_in_the_community(demo: Demo) -> None:
         ("never gives an address", {"welcome": "no_address"}),
         ("address comes later", {"welcome": "sent", "check_in": "sent"}),
         ("is on two platforms", {"welcome": "sent", "digest": "sent"}),
-        ("unsubscribes", {"welcome": "sent", "check_in": "unsubscribed", "digest": "unsubscribed"}),
+        ("unsubscribes", {"welcome": "sent", "check_in": "unsubscribed", "attempt1": "unsubscribed"}),
+        ("comes back when asked", {"ambassador": "sent", "attempt1": "sent"}),
+        ("is held out", {"ambassador": "sent", "attempt1": "holdout"}),
+        ("bounces", {"digest": "sent", "survey": "suppressed_bounce", "attempt1": "suppressed_bounce"}),
+        ("complains", {"digest": "sent", "survey": "unsubscribed", "attempt1": "unsubscribed"}),
+        ("mailbox is full", {"ambassador": "sent", "attempt1": "suppressed_soft_bounces"}),
     ],
 )
 def test_each_story_ends_as_it_should(demo: Demo, found: Outcome, quirk: str, ends: dict[str, str]) -> None:
     assert reasons(sends_to(found, demo, quirk)).items() >= ends.items()
 
 
-def test_who_was_there_before_gets_no_onboarding(demo: Demo, found: Outcome) -> None:
-    assert sends_to(found, demo, "was there before") == {}
+def test_who_was_there_before_gets_no_onboarding_but_is_missed(demo: Demo, found: Outcome) -> None:
+    assert sends_to(found, demo, "was there before").keys() == {"attempt1"}
+
+
+def test_who_is_away_is_asked_after_thirty_days_at_ten_and_won_back(demo: Demo, found: Outcome) -> None:
+    attempt = sends_to(found, demo, "comes back when asked")["attempt1"]
+    local = next(send for send in summary(demo, found, 0)["sends"] if send["send_id"] == attempt.send_id)["local_time"]
+    assert datetime.fromisoformat(local).strftime("%H:%M") == "10:00"
+    assert attempt.at - START > timedelta(days=30)
+    assert attempt.feedback.keys() >= {"send", "delivery"}
+    assert summary(demo, found, 0)["reengagement"]["won_back"] == 1
+
+
+def test_who_is_asked_back_is_told_what_they_missed(demo: Demo, found: Outcome) -> None:
+    attempt = sends_to(found, demo, "comes back when asked")["attempt1"]
+    [text] = [message["BodyText"] for message in found.inbox if message["MessageId"] == attempt.message_id]
+    assert [title for day, _, title in NEWS if day < DAYS and title not in text] == []
+
+
+def test_a_welcome_of_the_evening_waits_for_the_morning(demo: Demo, found: Outcome) -> None:
+    welcome = sends_to(found, demo, "address comes later")["welcome"]
+    told = summary(demo, found, 0)
+    local = next(send for send in told["sends"] if send["send_id"] == welcome.send_id)["local_time"]
+    assert datetime.fromisoformat(local).strftime("%H:%M") == "08:00"
+    assert told["deferred"] == 1
 
 
 def test_who_posted_first_is_not_asked_to_introduce_themselves(demo: Demo, found: Outcome) -> None:

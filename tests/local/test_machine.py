@@ -81,7 +81,8 @@ def test_it_ends_when_its_starter_is_killed() -> None:
 def test_schedules_fire_only_when_told(stack: LocalStack) -> None:
     schedules = stack.schedules()
     states = {stack.scheduler.get_schedule(Name=schedule.name)["State"] for schedule in schedules}
-    assert [schedule.expression for schedule in schedules] == ["rate(1 minute)", "rate(1 minute)"]
+    quarters = "cron(0/15 * * * ? *)"
+    assert [schedule.expression for schedule in schedules] == ["rate(1 minute)", "rate(1 minute)", quarters]
     assert states == {"DISABLED"}
 
 
