@@ -23,7 +23,7 @@ from infra.local.signing import sign
 from shared.app import App
 from shared.errors import Unavailable
 from shared.events import EVENT
-from shared.model import Due, Identity, Member, SendId, SendStatus, member_id_of
+from shared.model import Due, Identity, Member, Pause, SendId, SendStatus, member_id_of
 from tests.aws.conftest import Clock, Wire
 from tests.aws.test_requests import drain
 from tests.builders import JOINED, ROOT, a_member, a_planned_mail, a_send, an_enrolment
@@ -165,6 +165,15 @@ class TestMailer:
         assert wire.requests["SendEmail"] == 1
         statuses = [line.get("status") for line in told.logged()]
         assert statuses == [SendStatus.SENT, SendStatus.SKIPPED, None]
+
+    def test_a_whole_batch_asks_once_whether_mail_is_paused(self, app: App, wire: Wire) -> None:
+        app.store.trip(Pause(tripped_at=JOINED, reason="bounces"))
+        wire.requests.clear()
+        mailer.handler(golden_input("queues/mail_batch"), Context())
+        assert (wire.requests["GetItem"], wire.requests["SendEmail"]) == (1, 0)
+        held = app.store.send(SendId.parse(a_planned_mail().send_id))
+        assert held is not None
+        assert (held.status, held.reason) == (SendStatus.DEFERRED, "paused")
 
     def test_a_message_that_comes_again_says_why_in_the_log(self, told: Told) -> None:
         mailer.handler(golden_input("queues/mail_batch"), Context())

@@ -12,7 +12,7 @@ import pytest
 from shared.agenda import tick
 from shared.app import App
 from shared.events import Profile
-from shared.model import Identity, PlannedMail, SendStatus, member_id_of
+from shared.model import Identity, News, PlannedMail, SendId, SendStatus, member_id_of
 from shared.react import react
 from shared.sending import send_planned
 from shared.store import keys
@@ -133,3 +133,16 @@ def test_the_queue_never_holds_a_person(app: App) -> None:
     [planned] = drain(app)
     assert set(planned.model_dump()) == {"send_id", "mail", "planned_at", "leave_out", "figures", "waited_for"}
     assert Counter(planned.send_id)["@"] == 0
+
+
+def test_a_mail_with_news_costs_one_query_more(app: App, wire: Wire) -> None:
+    app.store.create_member(a_member(last_active_at=JOINED - timedelta(days=40)))
+    for number in range(60):
+        published_at = JOINED - timedelta(hours=number)
+        url = f"https://community.example.com/{number}"
+        app.store.publish(News(kind="guide", titles={"": "A guide"}, url=url, published_at=published_at))
+    wire.requests.clear()
+    send_id = str(SendId("reengagement", "attempt1", a_member().id, "20291123"))
+    planned = PlannedMail(send_id=send_id, mail="miss_you", planned_at=JOINED)
+    assert send_planned(planned, app, JOINED).status is SendStatus.SENT
+    assert wire.requests["Query"] <= 2 + 60 // 25
