@@ -2,7 +2,7 @@
 
 PYTHON ?= python3
 MEMBERS ?= 40
-DAYS ?= 154
+DAYS ?= 156
 SEED ?= 7
 ARGS ?=
 
@@ -16,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(READY) ## Run a small community through the whole stack, on this machine (MEMBERS=40 DAYS=154 SEED=7)
+demo: $(READY) ## Run a small community through the whole stack, on this machine (MEMBERS=40 DAYS=156 SEED=7)
 	@$(BIN)/flywheel demo --members $(MEMBERS) --days $(DAYS) --seed $(SEED) $(ARGS)
 
 up: $(READY) ## Leave the whole stack running on this machine, with signed curls to try

@@ -48,7 +48,7 @@ REASONS = {
     "unless_commented": "they had commented already",
     "unless_contributed": "they had taken part already",
     "unless_posted": "they had posted already",
-    "unsubscribed": "they unsubscribed",
+    "unsubscribed": "they unsubscribed, or complained of a mail",
     "worker_lost": "its worker was lost with the mail in its hands",
 }
 """A reason in the ledger, in words for a person."""
@@ -125,11 +125,12 @@ def _timeline(
     entries = [
         _entry(send, ZoneInfo(zone), bodies, out) for send in sorted(sends, key=lambda send: (send.at, send.planned_at))
     ]
-    return Timeline(member, zone, _marks(member, playbook), entries)
+    return Timeline(member, zone, _marks(member, entries, playbook), entries)
 
 
-def _marks(member: Member, playbook: Playbook) -> list[str]:
+def _marks(member: Member, entries: Iterable[Entry], playbook: Playbook) -> list[str]:
     """What one should know of a member before reading their timeline."""
+    missed_at = [entry.send.at for entry in entries if entry.send.send_id.startswith("reengagement/")]
     refused = [name for name in playbook.categories if not consents(member, name)]
     marks = (
         (member.status, member.status != "active"),
@@ -138,6 +139,7 @@ def _marks(member: Member, playbook: Playbook) -> list[str]:
         ("unsubscribed", len(refused) == len(playbook.categories)),
         (f"without {', '.join(refused)}", 0 < len(refused) < len(playbook.categories)),
         ("dormant", is_dormant(member)),
+        ("came back", bool(missed_at and member.last_active_at and member.last_active_at > missed_at[0])),
     )
     return [mark for mark, holds in marks if holds]
 
@@ -164,7 +166,7 @@ def _entry(send: Send, zone: ZoneInfo, bodies: Mapping[str, Mapping[str, Any]], 
 def step_in_words(send_id: SendId) -> str:
     """Which mail of its programme a send is."""
     if send_id.programme == "reengagement":
-        return f"come back? ({send_id.step.removeprefix('attempt')})"
+        return f"come-back mail {send_id.step.removeprefix('attempt')}"
     return send_id.step.replace("_", " ")
 
 

@@ -92,7 +92,7 @@ def demo(console: Console, told: Mapping[str, Any], folder: Path, playbook: Play
         f"{back['held_out']} held out; {back['won_back']} members won back, {back['dormant']} dormant at the end"
     )
     console.print(
-        f"[bold]Addresses[/] {told['suppressed']} suppressed; {told['deferred']} mails put off to a better moment"
+        f"[bold]Addresses[/] {told['suppressed']} suppressed; mails put off to a better moment: {told['deferred']}"
     )
     checks = (f"{count} {name.replace('_', ' ')}" for name, count in told["checks"].items())
     verdict = "[red]FAILED[/]" if any(told["checks"].values()) else "[green]all good[/]"

@@ -21,11 +21,11 @@ from shared.localtime import is_zone
 from shared.model import Identity, member_id_of
 from shared.platforms import PLATFORMS, Answer, receive
 
-SIZES = [(40, 154, 7), (12, 40, 1), (1, 1, 3)]
+SIZES = [(40, 156, 7), (12, 40, 1), (1, 1, 3)]
 
 
 @cache
-def community(members: int = 40, days: int = 154, seed: int = 7) -> Community:
+def community(members: int = 40, days: int = 156, seed: int = 7) -> Community:
     return imagine(members, days, seed)
 
 
@@ -65,10 +65,10 @@ def events(deliveries: list[Delivery]) -> list[CommunityEvent]:
 
 class TestImagined:
     def test_the_same_seed_gives_the_same_community(self) -> None:
-        assert imagine(40, 154, 7) == community()
+        assert imagine(40, 156, 7) == community()
 
     def test_another_seed_gives_another(self) -> None:
-        assert imagine(40, 154, 8).deliveries != community().deliveries
+        assert imagine(40, 156, 8).deliveries != community().deliveries
 
     @pytest.mark.parametrize("size", SIZES, ids=str)
     def test_there_are_as_many_people_as_were_asked_for(self, size: tuple[int, int, int]) -> None:
@@ -241,7 +241,7 @@ def activity() -> dict[int, list[int]]:
 
 def longest_silence(person: Person) -> int:
     joined = (person.joins_at - START).days
-    known = [joined, *activity()[person.number], 154]
+    known = [joined, *activity()[person.number], 156]
     return max(after - before for before, after in zip(known, known[1:], strict=False))
 
 
