@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from datetime import datetime, timedelta
 from functools import cache
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -242,7 +243,7 @@ def activity() -> dict[int, list[int]]:
 def longest_silence(person: Person) -> int:
     joined = (person.joins_at - START).days
     known = [joined, *activity()[person.number], 156]
-    return max(after - before for before, after in zip(known, known[1:], strict=False))
+    return max(after - before for before, after in pairwise(known))
 
 
 def group(person: Person) -> str:
