@@ -93,7 +93,8 @@ def later_than(moments: Iterable[datetime], now: datetime) -> datetime:
 
 
 def _switch(member: Member, choice: Choice, playbook: Playbook, at: datetime) -> Member:
-    for category in playbook.categories:
+    # What goes off comes first: it may take away the very yes that showed us that the member was back.
+    for category in sorted(playbook.categories, key=choice.taken.__contains__):
         wanted = category in choice.taken
         # Ticking a box also asks for mail where we had stopped writing because nothing came back.
         stands = consents(member, category) == wanted and not (wanted and is_dormant(member))

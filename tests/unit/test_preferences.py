@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.members import ALL_MARKETING, consents, is_dormant
@@ -54,21 +54,37 @@ def playbook_with(**limits: Any) -> Playbook:
     return check(raw, source="playbook")
 
 
+no_deadline = settings(deadline=None)
+
+
 class TestKindsOfMail:
+    @no_deadline
     @given(members, kinds)
     def test_exactly_what_is_ticked_holds_afterwards(self, member: Member, ticked: frozenset[str]) -> None:
         assert taken(after(member, choice(taken=ticked))) == ticked
 
+    @example(
+        member=a_member(dormant_at=JOINED + timedelta(hours=1), consent={"events": Consent(given=True, at=LATER)}),
+        ticked=frozenset({"onboarding"}),
+        off=False,
+    )
+    @no_deadline
     @given(members, kinds, st.booleans())
     def test_the_same_choice_again_changes_nothing(self, member: Member, ticked: frozenset[str], off: bool) -> None:  # noqa: FBT001 - hypothesis gives it
         once = after(member, choice(taken=ticked, nothing=off, language="ru", hour="9"))
         assert after(once, choice(taken=ticked, nothing=off, language="ru", hour="9")) is once
 
+    @no_deadline
     @given(members, kinds)
     def test_the_one_button_switches_all_off(self, member: Member, ticked: frozenset[str]) -> None:
         off = after(member, choice(taken=ticked, nothing=True))
         assert taken(off) == set()
         assert not consents(off, "a_kind_of_next_year")
+
+    def test_the_one_button_also_means_what_comes_later(self) -> None:
+        one_by_one = after(a_member(), choice(taken=frozenset()))
+        assert consents(one_by_one, "a_kind_of_next_year")
+        assert not consents(after(one_by_one, choice(nothing=True)), "a_kind_of_next_year")
 
     def test_only_what_differs_is_decided(self) -> None:
         changed = after(a_member(), choice(taken=frozenset(KINDS) - {"digest"}))
