@@ -11,12 +11,14 @@ from datetime import datetime
 from urllib.parse import parse_qs
 
 from shared.app import App
+from shared.apply import apply
 from shared.errors import InvalidToken
 from shared.events import SurveyAnswered
 from shared.members import ALL_MARKETING, consents, decide, language_of, zone_of
 from shared.model import Consent, Identity, Member
 from shared.pages import Hour, Offer, Page, Until
 from shared.preferences import BY_PAGE, carry_out, chosen, hours, later_than, moment_of
+from shared.programmes import PROGRAMMES
 from shared.signing import Purpose
 
 COMMENT_MAX = 2000
@@ -117,6 +119,8 @@ def _preferences(request: Visit, member: Member, app: App, now: datetime) -> Pag
     )
     if changed is None:
         raise InvalidToken("the member of this token is gone")
+    if changed.send_hour != member.send_hour:
+        apply([programme.wake(changed, now) for programme in PROGRAMMES.values()], app, now)
     return _preferences_page(changed, app, now, saved=True)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -141,4 +142,6 @@ def _allowed(loc: tuple[int | str, ...]) -> list[str]:
             here = fields[str(part)].annotation
         else:
             here = here.__args__[-1]
+        if isinstance(here, UnionType):  # a part that may be left out: `QuietHours | None`
+            here = here.__args__[0]
     return [field.alias or name for name, field in here.model_fields.items()]

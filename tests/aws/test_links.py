@@ -18,7 +18,7 @@ from shared.model import Consent, Identity, Member, stamp
 from shared.pages import Page
 from shared.react import react
 from tests.aws.conftest import Wire
-from tests.builders import JOINED, a_member
+from tests.builders import JOINED, a_member, an_enrolment
 
 ONE_CLICK = b"List-Unsubscribe=One-Click"
 READS = {"GetItem", "GetSecretValue"}
@@ -361,10 +361,17 @@ class TestPreferences:
 
     def test_all_of_a_form_is_one_write_and_none_again(self, ada: App, wire: Wire) -> None:
         wire.requests.clear()
-        form = ticked(ada, "digest", language="ru", hour="9")
+        form = ticked(ada, "digest", language="ru")
         pages = [post(ada, preferences_path(ada), form, now=JOINED + timedelta(days=day)) for day in range(3)]
         assert wire.writes() == 1
         assert pages[0] == pages[1] == pages[2]
+
+    def test_a_new_hour_has_the_agenda_looked_at_once(self, ada: App) -> None:
+        ada.store.arm(an_enrolment().model_copy(update={"due_at": JOINED + timedelta(days=2)}))
+        for minutes in (1, 2):
+            at = JOINED + timedelta(minutes=minutes)
+            post(ada, preferences_path(ada), ticked(ada, "onboarding", hour="18"), now=at)
+            assert [due.due_at for due in ada.store.agenda()] == [JOINED + timedelta(minutes=1)]
 
     def test_who_unsubscribed_gets_just_what_they_tick(self, ada: App) -> None:
         post(ada, unsubscribe_path(ada), ONE_CLICK)

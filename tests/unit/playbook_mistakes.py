@@ -95,7 +95,11 @@ ONE_MISTAKE: list[tuple[Path_, object, str]] = [
         {"class": "marketing", "category": "onboarding", "sender": "hello"},
         "mails.farewell: unknown mail; the mails written in shared/mails are " + ", ".join(sorted(WRITTEN)),
     ),
-    (["mails", "welcome", "sender"], "nobody", "mails.welcome.sender: unknown sender 'nobody'; the senders are hello"),
+    (
+        ["mails", "welcome", "sender"],
+        "nobody",
+        "mails.welcome.sender: unknown sender 'nobody'; the senders are hello, flywheel",
+    ),
     (["mails", "welcome", "class"], "spam", "mails.welcome.class: must be 'marketing' or 'service'; got 'spam'"),
     (
         [*STEPS, 3, "unless"],
