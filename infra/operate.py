@@ -55,7 +55,7 @@ def deployed(*, table: str | None, stack: str) -> Iterator[Store]:
     """
     try:
         name = table or _table_of(stack)
-        client: DynamoDBClient = boto3.client("dynamodb", region_name=_region(), config=QUICK)
+        client: DynamoDBClient = boto3.client("dynamodb", region_name=region(), config=QUICK)
         yield Store(client, name)
     except ClientError as exc:
         raise UsageError(_refusal(exc, repr(table) if table else f"as the stack {stack!r} names it")) from exc
@@ -68,13 +68,13 @@ def now_of(store: Store) -> datetime:
     return store.local_clock() or datetime.now(UTC)
 
 
-def _region() -> str | None:
+def region() -> str | None:
     """AWS_REGION, which the AWS CLI and the CDK read but boto3 does not; None leaves it to boto3."""
     return os.environ.get("AWS_REGION") or None
 
 
 def _table_of(stack: str) -> str:
-    client: CloudFormationClient = boto3.client("cloudformation", region_name=_region(), config=QUICK)
+    client: CloudFormationClient = boto3.client("cloudformation", region_name=region(), config=QUICK)
     try:
         [found] = client.describe_stacks(StackName=stack)["Stacks"]
     except ClientError as exc:

@@ -8,6 +8,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import JsonValue
 
+from infra.operate import region
 from shared.errors import UsageError
 from shared.events import HighlightKind
 from shared.highlights import highlights_of
@@ -77,7 +78,7 @@ def send(mail: Composed) -> str:
     """Send a mail through SES with the operator's own credentials; its message id. UsageError with SES's own reason."""
     body = {"Text": {"Data": mail.text}, "Html": {"Data": mail.html}}
     try:
-        got = boto3.client("sesv2").send_email(
+        got = boto3.client("sesv2", region_name=region()).send_email(
             FromEmailAddress=mail.sender,
             Destination={"ToAddresses": [mail.to]},
             Content={"Simple": {"Subject": {"Data": mail.subject}, "Body": body}},

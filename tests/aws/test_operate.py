@@ -16,8 +16,9 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from infra import cli, lift, why
+from infra import cli, lift, preview, why
 from infra.operate import deployed, now_of
+from infra.preview import sample_mail
 from shared.addresses import address_hash
 from shared.app import QUICK, App
 from shared.errors import UsageError
@@ -414,3 +415,20 @@ def test_an_address_is_found_by_its_hash_alone(app: App) -> None:
     key = keys.address("ada@example.com")
     assert address_hash("ada@example.com") in key[0]
     assert why.find("ada@example.com", app.store, a_playbook()).member == a_member()
+
+
+def test_a_test_mail_goes_out_with_the_operator_s_own_region(
+    app: App, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    mail = sample_mail(app.mails, app.playbook, "welcome", "en", name="Ada", now=JOINED, to="grace@example.com")
+    assert preview.send(mail)
+    assert [one["Destination"] for one in wire.mails] == [{"ToAddresses": ["Ada <grace@example.com>"]}]
+
+
+def test_a_test_mail_that_ses_refuses_is_one_sentence(app: App, wire: Wire) -> None:
+    wire.ses_will_answer(400, "MessageRejected")
+    mail = sample_mail(app.mails, app.playbook, "welcome", "en", name="Ada", now=JOINED)
+    with pytest.raises(UsageError, match="SES did not take the mail"):
+        preview.send(mail)
