@@ -5,22 +5,28 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import fields
+from datetime import datetime, timedelta
 from functools import cache
 from pathlib import Path
+from types import UnionType
 from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
 from typer.main import get_command
 
-from infra import cli
+from infra import cli, why
 from infra.app import CONTEXT
 from infra.local.inbox import REASONS
+from shared import feedback, links
 from shared.events import CommunityEvent
-from shared.model import SendStatus
+from shared.ledger import Facts, WhyNot, why_not_send
+from shared.model import Send, SendStatus
 from shared.platforms import discourse, slack
-from shared.playbook import Playbook
-from tests.builders import ROOT
+from shared.playbook import Playbook, check
+from shared.programmes import Programme
+from tests.builders import ROOT, a_member, a_planned_mail, a_playbook, a_send, at, raw_playbook
 
 SYSTEMS = (
     "Onboarding (activation)",
@@ -39,6 +45,7 @@ SYSTEMS = (
 WORDS = (
     *("member", "identity", "platform", "event", "log", "playbook", "programme", "step", "agenda", "due", "arm"),
     *("tick", "facts", "action", "send", "claim", "lease", "skip", "defer", "park", "suppression", "consent"),
+    *("category", "budget", "quiet hours", "attempt", "holdout", "dormant", "highlight", "variant", "breaker", "ramp"),
 )
 
 PROMISE = (
@@ -86,6 +93,12 @@ def rows(text: str) -> list[list[str]]:
     return [row for at, row in enumerate(cells) if at not in heads and at - 1 not in heads]
 
 
+def rows_below(head: str, text: str) -> list[list[str]]:
+    """The cells of the rows of those tables whose first head is this one."""
+    tables = re.findall(r"(?:^\|.*\n?)+", text, flags=re.MULTILINE)
+    return [row for table in tables if re.match(rf"\| {head} \|", table) for row in rows(table)]
+
+
 def quoted(text: str) -> set[str]:
     """Everything that stands in backticks."""
     return set(re.findall(r"`([^`\n]+)`", text))
@@ -108,6 +121,10 @@ def key_paths(model: type[BaseModel], at: str = "") -> Iterator[str]:
 def _models_below(annotation: Any, name: str) -> Iterator[tuple[type[BaseModel], str]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation, ""
+        return
+    if isinstance(annotation, UnionType):
+        for one in get_args(annotation):
+            yield from _models_below(one, name)
         return
     *_, last = get_args(annotation) or (None,)
     placeholder = {"list": "[]", "dict": ".<mail>" if name == "mails" else ".<name>"}
@@ -140,7 +157,8 @@ class TestReadme:
 
     def test_a_system_works_or_does_not_yet(self) -> None:
         states = {row[1]: row[2].strip("*") for row in rows(section("README.md", "## What works"))}
-        assert {name for name, state in states.items() if state == "works"} == {"Onboarding (activation)"}
+        working = {name for name, state in states.items() if state == "works"}
+        assert working == {"Onboarding (activation)", "Re-engagement"}
         assert set(states.values()) == {"works", "not yet"}
 
     def test_every_command_is_explained_and_no_other(self) -> None:
@@ -181,17 +199,64 @@ class TestHowItWorks:
         made = set(re.findall(r'"([A-Z]+(?:#|(?=")))', read("shared/store/keys.py")))
         table = rows(section("docs/how-it-works.md", "## The table"))
         told = {"".join(re.findall("^[A-Z]+#?", name)) for row in table for cell in row[1:3] for name in quoted(cell)}
-        assert made
-        assert made <= told
+        assert {"NEWS", "ATTEMPTS#", "PULSE#", "BREAKER", "PAUSE"} <= made
+        assert made == told - {""}
 
     def test_every_state_of_a_send_has_a_row(self) -> None:
         assert first_cells(section("docs/how-it-works.md", "## The send ledger")) == {one.value for one in SendStatus}
 
+    def test_every_kind_of_feedback_has_a_row_and_no_other(self) -> None:
+        assert first_cells(section("docs/how-it-works.md", "## What SES tells of a send")) == set(
+            get_args(feedback.Kind)
+        )
+
+    def test_feedback_that_counts_for_the_breaker_says_so(self) -> None:
+        table = rows(section("docs/how-it-works.md", "## What SES tells of a send"))
+        counted = {name for row in table if "counts for the breaker" in row[2] for name in quoted(row[0])}
+        assert counted == feedback.COUNTED
+
+    def test_feedback_that_changes_a_member_says_how(self) -> None:
+        table = rows(section("docs/how-it-works.md", "## What SES tells of a send"))
+        noted = {name for row in table if row[2].startswith("noted") for name in quoted(row[0])}
+        assert noted.isdisjoint(feedback._FOLDS)
+        assert noted | set(feedback._FOLDS) | {"send"} == set(get_args(feedback.Kind))
+
+    def test_every_link_of_a_mail_has_a_row_and_no_other(self) -> None:
+        paths = {f"/l/{kind}" for kind in links._PURPOSES}
+        assert first_cells(section("docs/how-it-works.md", "### The links in mails")) == paths
+
 
 class TestPlaybook:
     def test_every_key_has_a_row_and_no_other(self) -> None:
-        text = read("docs/playbook.md").split("## Editing a live playbook", maxsplit=1)[0]
-        assert first_cells(text) == set(key_paths(Playbook))
+        keys = rows_below("key", read("docs/playbook.md"))
+        assert {name for row in keys for name in quoted(row[0])} == set(key_paths(Playbook))
+
+    def test_categories_and_their_mails_are_those_of_the_playbook(self) -> None:
+        playbook = a_playbook()
+        told = {row[0].strip("`"): quoted(row[1]) for row in rows_below("category", read("docs/playbook.md"))}
+        assert list(told) == list(playbook.categories)
+        assert told == {
+            category: {name for name, mail in playbook.mails.items() if mail.category == category}
+            for category in playbook.categories
+        }
+
+    def test_the_example_of_the_budget_is_what_the_code_decides(self) -> None:
+        raw = raw_playbook()
+        raw["limits"]["excluded_weekdays"] = ["sunday"]
+        playbook = check(raw, source="playbook")
+        days = [at(f"2030-01-{day}+01:00") for day in ("06T22:30", "08T10:00", "11T10:00")]  # Sunday, Tuesday, Friday
+        sends = [a_send(step, at=day) for step, day in zip(("welcome", "check_in", "survey"), days, strict=True)]
+        saturday, monday = at("2030-01-12T10:00+01:00"), at("2030-01-14T08:00+01:00")
+
+        def why_not(step: str, planned_at: datetime, sends: list[Send], now: datetime) -> WhyNot | None:
+            facts = Facts(member=a_member(), sends=sends)
+            return why_not_send(facts, a_planned_mail(step, planned_at=planned_at), playbook=playbook, now=now)
+
+        assert why_not("welcome", days[0], [], days[0]) is None
+        late = why_not("welcome", days[0], [], days[0] + timedelta(hours=1))
+        assert late == WhyNot("quiet_hours", until=at("2030-01-07T08:00+01:00"))
+        assert why_not("digest", saturday, sends, saturday) == WhyNot("budget", until=monday)
+        assert why_not("digest", saturday, sends, monday) is None
 
     def test_every_reason_not_to_send_is_explained(self) -> None:
         told = first_cells(section("docs/playbook.md", "## Why a mail was not sent"))
@@ -205,8 +270,22 @@ class TestOperating:
         named = quoted(section("docs/operating.md", "## What watches")) - {"Flywheel"}
         assert {name for name in named if re.fullmatch(r"([A-Z][a-z]+)+", name)} == figures
 
+    def test_every_label_of_why_is_explained_and_no_other(self) -> None:
+        explained = first_cells(section("docs/operating.md", "### Reading `flywheel why`"))
+        assert explained == {label for label, _ in why.LABELS.values()}
+
 
 class TestContributing:
+    def test_every_module_of_shared_has_a_row_and_no_other(self) -> None:
+        entries = [entry for entry in (ROOT / "shared").iterdir() if not entry.name.startswith("__")]
+        modules = {f"{entry.name}/" for entry in entries if entry.is_dir()} | {
+            entry.stem for entry in entries if entry.suffix == ".py"
+        }
+        assert first_cells(section("CONTRIBUTING.md", "### What is where in `shared/`")) == modules
+
+    def test_every_field_of_a_programme_is_named(self) -> None:
+        assert quoted(section("CONTRIBUTING.md", "### A programme")) >= {one.name for one in fields(Programme)}
+
     def test_every_word_of_ours_is_explained(self) -> None:
         explained = {row[0] for row in rows(section("CONTRIBUTING.md", "## Our words"))}
         assert explained >= set(WORDS)
