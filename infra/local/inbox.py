@@ -48,7 +48,7 @@ REASONS = {
     "unless_commented": "they had commented already",
     "unless_contributed": "they had taken part already",
     "unless_posted": "they had posted already",
-    "unsubscribed": "they unsubscribed, or complained of a mail",
+    "unsubscribed": "they unsubscribed",
     "worker_lost": "its worker was lost with the mail in its hands",
 }
 """A reason in the ledger, in words for a person."""
