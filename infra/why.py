@@ -22,7 +22,6 @@ from shared.experiments import group_of
 from shared.ledger import held_until
 from shared.machines import clicks_by_people
 from shared.members import (
-    ALL_MARKETING,
     SOFT_BOUNCE_WINDOW,
     SOFT_BOUNCES,
     is_dormant,
@@ -31,7 +30,7 @@ from shared.members import (
     zone_of,
 )
 from shared.model import Consent, Due, Identity, Member, Pause, PlannedMail, Send, SendId, SendStatus, SoftBounce
-from shared.playbook import Playbook
+from shared.playbook import ALL_MARKETING, Playbook
 from shared.programmes import PROGRAMMES, onboarding, reengagement
 from shared.sending import AGENDA
 from shared.store import Store, keys

@@ -17,9 +17,10 @@ from shared.addresses import address_hash, usable_address
 from shared.app import App
 from shared.events import Frozen, Utc
 from shared.machines import kind_of_click, kind_of_open
-from shared.members import ALL_MARKETING, bounce_softly, decide, suppress
+from shared.members import bounce_softly, decide, suppress
 from shared.model import Consent, Member, Send, SendId, SendStatus, SoftBounce, Suppression
 from shared.pausing import ask_to_look
+from shared.playbook import ALL_MARKETING
 
 Kind = Literal[
     "send",

@@ -14,9 +14,10 @@ from shared.app import App
 from shared.apply import apply
 from shared.errors import InvalidToken
 from shared.events import SurveyAnswered
-from shared.members import ALL_MARKETING, consents, decide, language_of, zone_of
+from shared.members import consents, decide, language_of, zone_of
 from shared.model import Consent, Identity, Member
 from shared.pages import Hour, Offer, Page, Until
+from shared.playbook import ALL_MARKETING
 from shared.preferences import BY_PAGE, carry_out, chosen, hours, later_than, moment_of
 from shared.programmes import PROGRAMMES
 from shared.signing import Purpose

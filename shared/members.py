@@ -14,13 +14,10 @@ from shared.addresses import address_hash, usable_address
 from shared.events import ACTIVITY, CommunityEvent, MemberJoined, MemberLeft, MemberUpdated
 from shared.localtime import is_zone
 from shared.model import Consent, Identity, Member, MemberStatus, SoftBounce, Suppression, member_id_of
-from shared.playbook import Condition, Mail, Playbook
+from shared.playbook import ALL_MARKETING, Condition, Mail, Playbook
 
 REMEMBERED = timedelta(days=31)
 """How long after joining each active day is remembered one by one."""
-
-ALL_MARKETING = "all"
-"""The consent category that stands for every kind of marketing mail."""
 
 SOFT_BOUNCES = 5
 """So many mails that an address did not take within `SOFT_BOUNCE_WINDOW` suppress it."""

@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from shared.limits import next_allowed
-from shared.members import ALL_MARKETING, choose, consents, decide, is_dormant, language_of
+from shared.members import choose, consents, decide, is_dormant, language_of
 from shared.model import Consent, Member
-from shared.playbook import Playbook
+from shared.playbook import ALL_MARKETING, Playbook
 
 USUAL = ""
 """The hour of who leaves it to the community."""

@@ -1,15 +1,10 @@
 """The playbook: its kinds of values, its model, and how it is read and checked."""
 
+from shared.playbook.mail import ALL_MARKETING, Bonus, Breaker, Limits, Mail, Manager, QuietHours
 from shared.playbook.model import (
-    Bonus,
-    Breaker,
     Highlight,
-    Limits,
     Link,
-    Mail,
-    Manager,
     Playbook,
-    QuietHours,
     RecurringEvent,
     Reengagement,
     Step,
@@ -19,6 +14,7 @@ from shared.playbook.reading import check, load, schema
 from shared.playbook.terms import Condition, Weekday
 
 __all__ = [
+    "ALL_MARKETING",
     "Bonus",
     "Breaker",
     "Condition",

@@ -7,12 +7,13 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, StringConstraints, ValidationInfo, model_validator
+from pydantic import BeforeValidator, Field, HttpUrl, StringConstraints, ValidationInfo, model_validator
 
 from shared.errors import Problem
 from shared.events import Frozen, HighlightKind
+from shared.playbook.mail import ALL_MARKETING, Bonus, Breaker, Category, Limits, Mail, Manager, Sender
+from shared.playbook.problems import names, raise_problems
 from shared.playbook.terms import (
-    Address,
     Condition,
     Duration,
     Key,
@@ -23,7 +24,6 @@ from shared.playbook.terms import (
     Weekday,
     Zone,
     duration_text,
-    once_each,
 )
 
 
@@ -98,88 +98,6 @@ Platforms = Annotated[
 """The platforms that may send webhooks, by name."""
 
 
-class Manager(Frozen):
-    """A person who runs the community and is told of what needs them; `timezone` is the community's unless given."""
-
-    name: str = Field(min_length=1)
-    address: Address
-    locale: str
-    timezone: Zone | None = None
-
-
-class Category(Frozen):
-    """A kind of mail that a member may switch off, as the preference page names and explains it."""
-
-    name: Text
-    about: Text
-
-
-class QuietHours(Frozen):
-    """The part of the member's day in which no marketing mail goes out; it may lie across midnight."""
-
-    from_: LocalTime = Field(alias="from")
-    until: LocalTime
-
-    @model_validator(mode="after")
-    def _is_a_part_of_the_day(self) -> QuietHours:
-        if self.from_ == self.until:
-            raise ValueError("from and until must differ; leave quiet_hours out to have none")
-        return self
-
-
-class Limits(Frozen):
-    """How much marketing mail one member gets, and when: over all programmes, in the member's own calendar days."""
-
-    a_day: int = Field(ge=1, le=20)
-    a_week: int = Field(ge=1, le=100)
-    quiet_hours: QuietHours | None = None
-    excluded_weekdays: list[Weekday] = Field(default=[], max_length=6)
-
-
-class Breaker(Frozen):
-    """When marketing mail pauses by itself, and how it goes on: percentages of the sends within `window`."""
-
-    mail: Key
-    bounces_percent: float = Field(gt=0, le=100)
-    complaints_percent: float = Field(gt=0, le=100)
-    least_sends: int = Field(ge=1)
-    window: Duration
-    ramp: Duration
-
-    @model_validator(mode="after")
-    def _window_is_hours(self) -> Breaker:
-        if not self.window or self.window % timedelta(hours=1):
-            raise_problems([Problem("window", f"must be whole hours or days; got {duration_text(self.window)}")])
-        return self
-
-
-class Sender(Frozen):
-    """Who a mail is from; `address` must belong to an identity that SES has verified."""
-
-    name: Text
-    address: Address
-    reply_to: Address | None = None
-    signature: Text
-
-
-class Mail(Frozen):
-    """How a mail is treated: its class decides what a doubtful send becomes, its category what consent it needs.
-
-    `highlights` tells what was published since the member was last seen; `bonus` names one of the bonuses; `variants`
-    are the subjects that are tried against each other; a mail `at_once` answers what the member has just done, so for
-    its first hour quiet hours do not hold it.
-    """
-
-    class_: Literal["marketing", "service"] = Field(alias="class")
-    category: Key
-    sender: Key
-    recognises: Duration | None = None
-    highlights: bool = False
-    bonus: Key | None = None
-    variants: Annotated[list[Key], Field(max_length=5), AfterValidator(once_each)] = []
-    at_once: bool = False
-
-
 class Step(Frozen):
     """One onboarding step. `key` is its name for ever; `leave_out` names parts of its mail and when they stay out."""
 
@@ -230,21 +148,6 @@ class Onboarding(Frozen):
                     )
                 )
         raise_problems(problems)
-        return self
-
-
-class Bonus(Frozen):
-    """What a member is offered for coming back: a code, or a page to go to."""
-
-    title: Text
-    code: str | None = Field(default=None, min_length=1, max_length=100)
-    url: HttpUrl | None = None
-    valid_for: Duration
-
-    @model_validator(mode="after")
-    def _one_of_the_two(self) -> Bonus:
-        if (self.code is None) == (self.url is None):
-            raise ValueError("must have either a code or a url")
         return self
 
 
@@ -372,6 +275,8 @@ class Playbook(Frozen):
         """What the parts get wrong between them, given the mails that are written; a missing part is not asked."""
         yield from self._wrong_references()
         yield from self._wrong_class()
+        if ALL_MARKETING in self._part("categories"):
+            yield Problem(f"categories.{ALL_MARKETING}", "must have another name: this one stands for all categories")
         yield from self._missing_texts()
         if written is not None:
             yield from self._unwritten_mails(written)
@@ -454,25 +359,6 @@ class Playbook(Frozen):
         """The playbook's locale nearest to what a member prefers (`ru-RU` -> `ru`), else the first one."""
         language = (preferred or "").replace("_", "-").split("-")[0].lower()
         return language if language in self.locales else self.locales[0]
-
-
-class FoundError(ValueError):
-    """Problems found by a whole-model rule, each with its own path below the model."""
-
-    def __init__(self, problems: list[Problem]) -> None:
-        self.problems = problems
-        super().__init__("; ".join(map(str, problems)))
-
-
-def raise_problems(problems: list[Problem]) -> None:
-    """Fail a model's validation with these problems, if there are any."""
-    if problems:
-        raise FoundError(problems)
-
-
-def names(allowed: Iterable[str]) -> str:
-    """Names as a message lists them."""
-    return ", ".join(allowed) or "none"
 
 
 def texts(value: object, path: str) -> Iterable[tuple[str, dict[str, str]]]:

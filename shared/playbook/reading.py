@@ -15,7 +15,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from shared.errors import PlaybookError, Problem
 from shared.events import Frozen
-from shared.playbook.model import FoundError, Playbook, Written, names
+from shared.playbook.model import Playbook, Written
+from shared.playbook.problems import FoundError, names
 
 
 def load(path: Path, mails: Mapping[str, Written] | None = None) -> Playbook:

@@ -231,8 +231,14 @@ ONE_MISTAKE: list[tuple[Path_, object, str]] = [
     # the breaker
     (["breaker", "bounces_percent"], "101", "breaker.bounces_percent: must be at most 100; got '101'"),
     (["breaker", "least_sends"], "0", "breaker.least_sends: must be at least 1; got '0'"),
-    (["breaker", "window"], "90m", "breaker.window: must be whole hours or days; got 90m"),
-    (["breaker", "window"], "0h", "breaker.window: must be whole hours or days; got 0d"),
+    (
+        ["categories", "all"],
+        {"name": {"en": "All", "ru": "Все"}, "about": {"en": "All", "ru": "Все"}},
+        "categories.all: must have another name: this one stands for all categories",
+    ),
+    (["breaker", "window"], "90m", "breaker.window: must be whole hours or days, at most 7d; got 90m"),
+    (["breaker", "window"], "8d", "breaker.window: must be whole hours or days, at most 7d; got 8d"),
+    (["breaker", "window"], "0h", "breaker.window: must be whole hours or days, at most 7d; got 0d"),
     (
         ["breaker", "mail"],
         "welcome",

@@ -26,7 +26,6 @@ from shared.events import (
     TicketOpened,
 )
 from shared.members import (
-    ALL_MARKETING,
     SOFT_BOUNCES_KEPT,
     absorb,
     bounce_softly,
@@ -44,7 +43,7 @@ from shared.members import (
     suppression_of,
 )
 from shared.model import Consent, Identity, Member, SoftBounce, Suppression, member_id_of
-from shared.playbook import Condition
+from shared.playbook import ALL_MARKETING, Condition
 from tests.builders import JOINED, a_member, at, joined, left, posted, updated
 
 NOBODY = Member(id="m" + "a" * 20, ordinal=0, created_at=JOINED)

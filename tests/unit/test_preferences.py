@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shared.members import ALL_MARKETING, consents, is_dormant
+from shared.members import consents, is_dormant
 from shared.model import Consent, Member
-from shared.playbook import Playbook, check
+from shared.playbook import ALL_MARKETING, Playbook, check
 from shared.preferences import Choice, carry_out, chosen, hours, later_than, moment_of
 from tests.builders import JOINED, a_member, a_playbook, raw_playbook
 
