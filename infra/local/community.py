@@ -21,9 +21,11 @@ NEWS = (
     (11, "guide", "A first plane, and how to keep it sharp"),
     (19, "feature", "A tool library: borrow what you need for a weekend"),
     (25, "ama", "Ask a bookbinder anything"),
-    (53, "feature", "Weekend benches can now be booked from your phone"),
 )
-"""What the owner's own pages tell of being published: day, kind, title."""
+"""What the owner's own back end tells of being published: day, kind, title."""
+
+ANNOUNCED = (53, "Weekend benches can now be booked from your phone")
+"""A topic of the forum with the tag that makes it news: day, title."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ def imagine(members: int, days: int, seed: int) -> Community:
     people = [person(number, random, days) for number in range(members)]
     sent = [delivery for one in people for delivery in _life(one, random, days)]
     sent += [_published(number, *news) for number, news in enumerate(NEWS) if news[0] < days]
+    sent += [_announced(*ANNOUNCED)] if ANNOUNCED[0] < days else []
     sent += _noise(random, days)
     sent += [_again(delivery, random) for delivery in sent if delivery.kind == "first" and random.random() < 0.15]
     return Community(people, sorted(sent, key=lambda delivery: (delivery.at, delivery.platform, delivery.body)))
@@ -117,6 +120,20 @@ def _again(delivery: Delivery, random: Random) -> Delivery:
         headers["x-discourse-event-id"] = str(900_000 + random.randrange(100_000))
     at = delivery.at + timedelta(minutes=random.choice((1, 5, 25)))
     return Delivery(at=at, platform=delivery.platform, body=delivery.body, headers=headers, kind="duplicate")
+
+
+def _announced(day: int, title: str) -> Delivery:
+    at = START + timedelta(days=day, hours=6)
+    topic = {"id": 4711, "title": title, "slug": "benches", "tags": ["announcement"], "archetype": "regular"}
+    topic |= {"created_at": iso(at), "user_id": -1, "visible": True}
+    headers = {
+        "x-discourse-instance": "https://forum.example.com",
+        "x-discourse-event-id": "800001",
+        "x-discourse-event-type": "topic",
+        "x-discourse-event": "topic_created",
+    }
+    body = as_json({"topic": topic})
+    return Delivery(at=at, platform="discourse", body=body, headers=headers, expect="content.published")
 
 
 def _noise(random: Random, days: int) -> list[Delivery]:
