@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -13,12 +13,13 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from infra.local.inbox import REASONS
 from shared.errors import UsageError
 from shared.events import ACTIVITY
-from shared.experiments import LEAST_MEMBERS, LEAST_RETURNS, Interval, Lift, Outcome, Returned, Verdict, lift
+from shared.experiments import LEAST_MEMBERS, LEAST_RETURNS, NO_LINE, Interval, Lift, Outcome, Returned, lift, outcome
 from shared.localtime import at_local, local_day
 from shared.members import zone_of
-from shared.model import Attempt, Identity, Member, Send, SendStatus
+from shared.model import Attempt, Identity, Member, Send, SendId
 from shared.playbook import Playbook
 from shared.programmes import reengagement
 from shared.store import Store
@@ -26,6 +27,14 @@ from shared.store import Store
 USUAL_PERIOD = timedelta(days=90)
 
 DAY = timedelta(days=1)
+
+UNSENT = {**REASONS, NO_LINE: "the ledger has no line of it", "claimed": "a worker has it at this moment"}
+"""Why a mail was not sent, in words for a person."""
+
+BY_SUBJECT = "By subject stand those whose mail was sent: compare them with one another only."
+
+FIRST = "attempt1"
+"""The step of a silence's first attempt."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +63,12 @@ def period(programme: str, since: date | None, until: date | None, *, playbook: 
 
 
 def measured(store: Store, asked: Period, now: datetime) -> Lift:
-    """The effect of asking, over a period.
+    """The effect of asking once, over a period, by intention to treat as `shared.experiments.outcome` says.
 
-    A member counts once, by their first attempt in the period: whoever is asked three times is still one person, and
-    their attempts are not independent. Members who proved to be one person are one. The treated count only when their
-    mail was sent; whoever still had time to come back counts apart. All of it is read from facts that do not change,
-    so the same period gives the same result later, but for events that came late.
+    Only the first attempt of a silence counts: who is left for a second one was selected by the first, in which only
+    one of the groups was written to. A member counts once, by their first such attempt in the period, since one
+    person's silences are not independent. Members who proved to be one person are one. All of it is read from facts
+    that do not change, so the same period gives the same result later, but for events that came late.
     """
     firsts = _first_attempts(store, asked)
     sends = store.sends(attempt.send_id for _, attempt in firsts if attempt.group == "treated")
@@ -83,7 +92,7 @@ def told(programme: str, asked: Period, found: Lift) -> dict[str, JsonValue]:
         "interval": [interval.low, interval.high] if interval else None,
         "variants": {name: _plain(returned) for name, returned in found.variants.items()},
         "open": found.open,
-        "not_sent": found.not_sent,
+        "not_sent": dict(found.unsent),
     }
 
 
@@ -94,14 +103,16 @@ def shown(programme: str, asked: Period, found: Lift, zone: ZoneInfo) -> Rendera
     groups = {"asked": found.treated, "held out": found.held_out}
     parts: list[RenderableType] = [Text.assemble((programme, "bold"), about), _table(groups, ""), _verdict(found)]
     if found.variants:
-        parts += [Text(), _table(found.variants, "subject")]
-    if apart := _apart(found):
-        parts += [Text(), Text(apart, style="dim")]
+        parts += [Text(), _table(found.variants, "subject"), Text(BY_SUBJECT, style="dim")]
+    notes = [*_still_open(found), *_not_sent(found)]
+    if notes:
+        parts += [Text(), Text("\n".join(notes), style="dim")]
     return Together(*parts)
 
 
 def _first_attempts(store: Store, asked: Period) -> list[tuple[Member, Attempt]]:
-    attempts = list(store.attempts(reengagement.NAME, asked.since, asked.until))
+    tried = store.attempts(reengagement.NAME, asked.since, asked.until)
+    attempts = [attempt for attempt in tried if SendId.parse(attempt.send_id).step == FIRST]
     people = _people(store, {attempt.member_id for attempt in attempts})
     firsts: dict[str, tuple[Member, Attempt]] = {}
     for attempt in attempts:
@@ -121,19 +132,10 @@ def _people(store: Store, member_ids: Iterable[str]) -> dict[str, Member]:
 def _outcome(
     member: Member, attempt: Attempt, send: Send | None, *, asked: Period, store: Store, now: datetime
 ) -> Outcome:
-    if attempt.group == "held_out":
-        return Outcome(group="held_out", verdict=_verdict_on(member, attempt.at, asked, store=store, now=now))
-    if send is None or send.status is not SendStatus.SENT:
-        return Outcome(group="treated", verdict="not_sent")
-    verdict = _verdict_on(member, send.at, asked, store=store, now=now)
-    return Outcome(group="treated", verdict=verdict, variant=send.variant)
+    def came_back(after: datetime, until: datetime) -> bool:
+        return _came_back(member, after, until, store=store)
 
-
-def _verdict_on(member: Member, asked_at: datetime, asked: Period, *, store: Store, now: datetime) -> Verdict:
-    until = asked_at + asked.within
-    if until > now:
-        return "open"
-    return "returned" if _came_back(member, asked_at, until, store=store) else "away"
+    return outcome(attempt, send, came_back=came_back, within=asked.within, now=now)
 
 
 def _came_back(member: Member, after: datetime, until: datetime, *, store: Store) -> bool:
@@ -197,11 +199,14 @@ def _verdict(found: Lift) -> Text:
     return Text.assemble("\n", ("Asking keeps members away", "red"), f": {figures}.")
 
 
-def _apart(found: Lift) -> str:
-    """Who is not counted, and why."""
-    parts = []
+def _still_open(found: Lift) -> Iterator[str]:
     if found.open:
-        parts.append(f"{found.open} more still have time to come back")
-    if found.not_sent:
-        parts.append(f"to {found.not_sent} the mail did not go out")
-    return f"Not counted: {'; '.join(parts)}." if parts else ""
+        yield f"Not counted yet: {found.open} more, who still have time to come back."
+
+
+def _not_sent(found: Lift) -> Iterator[str]:
+    """Of the treated, how many got no mail and why: they count all the same."""
+    if found.unsent:
+        yield f"No mail went to {sum(found.unsent.values())} of those asked; they count all the same:"
+    for reason, count in found.unsent.items():
+        yield f"{count:>6}  {UNSENT.get(reason, reason.replace('_', ' '))}"

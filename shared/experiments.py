@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from hashlib import sha256
 from math import sqrt
 from statistics import NormalDist
 from typing import Literal
 
-from shared.model import Group
+from shared.model import Attempt, Group, Send, SendStatus
 
 CONFIDENCE = 0.95
 """In so many of all experiments the interval holds what is true."""
@@ -22,8 +24,11 @@ LEAST_RETURNS = 5
 
 _Z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
 
-Verdict = Literal["returned", "away", "open", "not_sent"]
-"""What became of an attempt: whether the member came back in time, or the time is not over, or no mail went out."""
+NO_LINE = "no_line"
+"""Why a mail was not sent of which the ledger has no line."""
+
+Verdict = Literal["returned", "away", "open"]
+"""What became of an attempt: whether the member came back in time, or that the time is not over."""
 
 
 @dataclass(frozen=True)
@@ -68,27 +73,32 @@ class Returned:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of asking one member, or of not asking one who is held out; `variant` is the subject of the mail."""
+    """What became of one attempt.
+
+    Of the treated `variant` is the subject of the mail that was sent, or else `unsent` the reason why none was.
+    """
 
     group: Group
     verdict: Verdict
     variant: str | None = None
+    unsent: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lift:
     """The effect of asking: both groups, and how much the treated group's rate is above the other's.
 
-    `difference` and its interval are None when there are not enough members yet. `variants` are the treated by the
-    subject of their mail. `open` are members who still have time to come back, `not_sent` those whose mail did not go
-    out; neither count in a group.
+    `difference` and its interval are None when there are not enough members yet. `variants` are those of the treated
+    whose mail was sent, by its subject: who came back before their mail went is not among them, so compare them with
+    one another and with no group. `open` are members who still have time to come back and count in no group. `unsent`
+    are those of the treated whose mail did not go, by reason, most first: a note, for they count in their group.
     """
 
     treated: Returned
     held_out: Returned
     variants: Mapping[str, Returned]
     open: int
-    not_sent: int
+    unsent: Mapping[str, int]
 
     @property
     def enough(self) -> bool:
@@ -107,17 +117,44 @@ class Lift:
         return difference_interval(self.treated, self.held_out) if self.enough else None
 
 
+def outcome(
+    attempt: Attempt,
+    send: Send | None,
+    *,
+    came_back: Callable[[datetime, datetime], bool],
+    within: timedelta,
+    now: datetime,
+) -> Outcome:
+    """What became of an attempt, as it counts: by the group it was given, from the moment it came due.
+
+    By intention to treat: everybody counts in their group, whatever became of the mail, and both groups have the same
+    time to come back. A mail may have to wait, and who comes back meanwhile gets none. To leave those out, or to count
+    from when the mail went, would drop from the treated, and only from them, whoever comes back soon: asking would
+    seem to keep members away. `send` is the attempt's line of the ledger; `came_back` tells whether the member did
+    something after a moment, up to another.
+    """
+    until = attempt.at + within
+    verdict: Verdict = "open" if until > now else "returned" if came_back(attempt.at, until) else "away"
+    if attempt.group == "held_out":
+        return Outcome(group="held_out", verdict=verdict)
+    if send is not None and send.status is SendStatus.SENT:
+        return Outcome(group="treated", verdict=verdict, variant=send.variant)
+    unsent = NO_LINE if send is None else send.reason or send.status.value
+    return Outcome(group="treated", verdict=verdict, unsent=unsent)
+
+
 def lift(outcomes: Iterable[Outcome]) -> Lift:
     """What asking did, from what became of each member: one outcome a member, or they would not be independent."""
     told = list(outcomes)
-    treated = [outcome for outcome in told if outcome.group == "treated"]
-    variants = sorted({outcome.variant for outcome in treated if outcome.variant is not None})
+    treated = [one for one in told if one.group == "treated"]
+    variants = sorted({one.variant for one in treated if one.variant is not None})
+    unsent = Counter(one.unsent for one in treated if one.unsent is not None and one.verdict != "open")
     return Lift(
         treated=_returned(treated),
-        held_out=_returned(outcome for outcome in told if outcome.group == "held_out"),
+        held_out=_returned(one for one in told if one.group == "held_out"),
         variants={name: _returned(one for one in treated if one.variant == name) for name in variants},
-        open=sum(outcome.verdict == "open" for outcome in told),
-        not_sent=sum(outcome.verdict == "not_sent" for outcome in told),
+        open=sum(one.verdict == "open" for one in told),
+        unsent=dict(sorted(unsent.items(), key=lambda one: (-one[1], one[0]))),
     )
 
 
@@ -134,7 +171,7 @@ def difference_interval(one: Returned, other: Returned) -> Interval:
 
 
 def _returned(outcomes: Iterable[Outcome]) -> Returned:
-    verdicts = [outcome.verdict for outcome in outcomes]
+    verdicts = [one.verdict for one in outcomes]
     returned = verdicts.count("returned")
     return Returned(returned, returned + verdicts.count("away"))
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from shared.actions import Try
 from shared.experiments import (
     LEAST_MEMBERS,
     LEAST_RETURNS,
+    NO_LINE,
     Interval,
     Lift,
     Outcome,
@@ -21,9 +23,10 @@ from shared.experiments import (
     difference_interval,
     group_of,
     lift,
+    outcome,
     variant_of,
 )
-from shared.model import Due, Group
+from shared.model import Attempt, Due, Group, Send, SendId, SendStatus
 from shared.programmes import reengagement
 from tests.builders import JOINED, a_member, a_playbook
 
@@ -32,6 +35,11 @@ TRUTH = TREATED_RATE - HELD_OUT_RATE
 
 MEMBERS = 3000
 SEEDS = 200
+
+ASKED = JOINED + timedelta(days=50)
+WITHIN = timedelta(days=14)
+DAYS_AWAY = 40
+"""How long members of the waiting community stay away yet, on average, if a mail does nothing."""
 
 GROUPS: tuple[Group, ...] = ("treated", "held_out")
 BACK = {group: Outcome(group=group, verdict="returned") for group in GROUPS}
@@ -178,11 +186,18 @@ class TestLift:
         assert found.interval is not None
         assert 0 in found.interval
 
-    def test_open_and_unsent_attempts_count_apart(self) -> None:
-        apart = [Outcome(group="treated", verdict="not_sent"), Outcome(group="held_out", verdict="open")]
+    def test_open_attempts_count_apart(self) -> None:
+        apart = [Outcome(group=group, verdict="open", unsent="stale") for group in GROUPS]
         found = lift([*outcomes("treated", returned=1, away=2), *apart])
-        assert (found.open, found.not_sent) == (1, 1)
+        assert (found.open, found.unsent) == (2, {})
         assert (found.treated, found.held_out) == (Returned(1, 3), Returned(0, 0))
+
+    def test_unsent_attempts_count_and_are_noted(self) -> None:
+        told = [Outcome(group="treated", verdict="away", unsent="stale")]
+        told += [Outcome(group="treated", verdict="returned", unsent="returned")] * 2
+        found = lift([*outcomes("treated", returned=1, away=2), *told])
+        assert found.treated == Returned(3, 6)
+        assert list(found.unsent.items()) == [("returned", 2), ("stale", 1)]
 
     def test_variants_are_told_apart_and_add_up(self) -> None:
         told = [Outcome(group="treated", verdict="returned", variant="wave")] * 3
@@ -190,6 +205,94 @@ class TestLift:
         found = lift(told)
         assert found.variants == {"news": Returned(0, 4), "wave": Returned(3, 3)}
         assert sum(one.members for one in found.variants.values()) == found.treated.members
+
+
+def an_attempt(group: Group = "treated", number: int = 0) -> Attempt:
+    """A first attempt, or what would have been one."""
+    member_id = f"m{number:020}"
+    send_id = SendId(reengagement.NAME, "attempt1", member_id, f"{JOINED:%Y%m%d}")
+    return Attempt(send_id=str(send_id), member_id=member_id, group=group, at=ASKED)
+
+
+def its_send(attempt: Attempt, status: SendStatus = SendStatus.SENT, **changes: Any) -> Send:
+    """The attempt's line of the ledger."""
+    fields: dict[str, Any] = {"mail": "miss_you", "at": attempt.at, "planned_at": attempt.at} | changes
+    return Send(send_id=attempt.send_id, member_id=attempt.member_id, status=status, **fields)
+
+
+def became(
+    attempt: Attempt, send: Send | None, back: datetime | None, *, now: datetime = ASKED + 2 * WITHIN
+) -> Outcome:
+    """What became of an attempt when the member did one thing after it, at `back`."""
+
+    def came_back(after: datetime, until: datetime) -> bool:
+        return back is not None and after < back <= until
+
+    return outcome(attempt, send, came_back=came_back, within=WITHIN, now=now)
+
+
+class TestOutcome:
+    @pytest.mark.parametrize("group", GROUPS)
+    def test_both_groups_have_the_same_time(self, group: Group) -> None:
+        attempt, late = an_attempt(group), timedelta(days=5)
+        send = its_send(attempt, at=ASKED + late) if group == "treated" else None
+        assert became(attempt, send, ASKED + timedelta(hours=1)).verdict == "returned"
+        assert became(attempt, send, ASKED + WITHIN).verdict == "returned"
+        assert became(attempt, send, ASKED + WITHIN + timedelta(seconds=1)).verdict == "away"
+        assert became(attempt, send, None, now=ASKED + WITHIN - timedelta(seconds=1)).verdict == "open"
+
+    @pytest.mark.parametrize(
+        ("status", "reason", "unsent"),
+        [
+            (SendStatus.SKIPPED, "returned", "returned"),
+            (SendStatus.DEFERRED, "budget", "budget"),
+            (SendStatus.CLAIMED, None, "claimed"),
+        ],
+    )
+    def test_a_mail_that_did_not_go_changes_no_group(self, status: SendStatus, reason: str | None, unsent: str) -> None:
+        attempt = an_attempt()
+        found = became(attempt, its_send(attempt, status, reason=reason, variant="wave"), ASKED + timedelta(days=1))
+        assert found == Outcome(group="treated", verdict="returned", unsent=unsent)
+
+    def test_a_mail_without_a_line_counts_too(self) -> None:
+        assert became(an_attempt(), None, None) == Outcome(group="treated", verdict="away", unsent=NO_LINE)
+
+    def test_only_a_sent_mail_has_a_subject(self) -> None:
+        attempt = an_attempt()
+        assert became(attempt, its_send(attempt, variant="wave"), None).variant == "wave"
+
+
+def in_which_nothing_works(wait: timedelta, seed: int) -> Lift:
+    """A community in which mails wait before they go, and do nothing: who comes back first is not written to."""
+    random = Random(seed)  # noqa: S311 - an invented community, the same every time
+    told = []
+    for number in range(2 * MEMBERS):
+        attempt = an_attempt("treated" if random.random() < 0.5 else "held_out", number)
+        back = ASKED + timedelta(days=random.expovariate(1 / DAYS_AWAY))
+        moment = ASKED + wait
+        send = (
+            its_send(attempt, SendStatus.SKIPPED, reason="returned", at=moment)
+            if back < moment
+            else its_send(attempt, variant="wave", at=moment)
+        )
+        told.append(became(attempt, send if attempt.group == "treated" else None, back))
+    return lift(told)
+
+
+class TestMailsThatWait:
+    @pytest.mark.parametrize("seed", [1, 2, 3])
+    @pytest.mark.parametrize("days", [0, 1, 5])
+    def test_a_mail_that_does_nothing_shows_no_effect(self, days: int, seed: int) -> None:
+        found = in_which_nothing_works(timedelta(days=days), seed)
+        assert found.treated.members + found.held_out.members == 2 * MEMBERS
+        assert bool(found.unsent.get("returned")) == (days > 0)
+        assert found.interval is not None
+        assert 0 in found.interval
+
+    def test_to_count_only_what_was_sent_would_deceive(self) -> None:
+        found = in_which_nothing_works(timedelta(days=5), 1)
+        deceived = difference_interval(found.variants["wave"], found.held_out)
+        assert deceived.high < 0
 
 
 class TestGroups:
