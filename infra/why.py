@@ -15,10 +15,9 @@ from rich.text import Text
 
 from infra.local.inbox import REASONS
 from infra.resume import clock, state
-from shared.actions import Advance
+from shared.actions import Action, Advance, Rest, SendMail, Skip
 from shared.addresses import address_hash
 from shared.errors import UsageError
-from shared.experiments import group_of
 from shared.ledger import held_until
 from shared.machines import clicks_by_people
 from shared.members import (
@@ -31,7 +30,8 @@ from shared.members import (
 )
 from shared.model import Consent, Due, Identity, Member, Pause, PlannedMail, Send, SendId, SendStatus, SoftBounce
 from shared.playbook import ALL_MARKETING, Playbook
-from shared.programmes import PROGRAMMES, onboarding, reengagement
+from shared.programmes import onboarding, reengagement
+from shared.recipients import MANAGER, manager_id, manager_of
 from shared.sending import AGENDA
 from shared.store import Store, keys
 
@@ -118,9 +118,11 @@ class Known:
 def find(who: str, store: Store, playbook: Playbook) -> Known:
     """Whoever is meant by a member id, a platform id (`slack:U123`, or `U123` of any platform), or an address.
 
-    Who was merged is found as who they were merged into. UsageError when that is nobody, or more than one.
+    An address is only theirs who have it now: it may have been somebody else's before. Who was merged is found as who
+    they were merged into. A manager of the playbook is found by address, or by the id that leads to their ledger
+    (`manager_mira`). UsageError when that is nobody, or more than one.
     """
-    member = store.survivor(who) or _owner(who, store, playbook)
+    member = store.survivor(who) or manager_of(who, playbook) or _owner(who, store, playbook)
     ledgers = [store.ledger(member_id) for member_id in (member.id, *sorted(member.absorbed))]
     return Known(
         member=member,
@@ -132,19 +134,32 @@ def find(who: str, store: Store, playbook: Playbook) -> Known:
 
 def _owner(who: str, store: Store, playbook: Playbook) -> Member:
     platform, colon, external_id = who.partition(":")
-    for lookups in (
-        [keys.identity(Identity(platform, external_id))] if colon else [],
-        [keys.identity(Identity(name, who)) for name in playbook.platforms],
-        [keys.address(who)] if "@" in who else [],
-    ):
-        owners = store.owners(lookups)
-        found = {member.id: member for owner in owners.values() if (member := store.survivor(owner)) is not None}
-        if len(found) > 1:
-            ids = sorted(pk.partition("#")[2] for pk, _ in owners)
-            raise UsageError(f"{who!r} is more than one member; choose one of {', '.join(ids)}")
-        if found:
-            return next(iter(found.values()))
+    named = [Identity(platform, external_id)] if colon else []
+    anywhere = [Identity(name, who) for name in playbook.platforms]
+    found = _by_identity(named, store) or _by_identity(anywhere, store) or _by_address(who, store, playbook)
+    if len({member.id for member in found.values()}) > 1:
+        raise UsageError(f"{who!r} is more than one member; choose one of {', '.join(sorted(found))}")
+    for member in found.values():
+        return member
     raise UsageError(f"nobody is known as {who!r}; give a member id, a platform id such as slack:U123, or an address")
+
+
+def _by_identity(identities: Sequence[Identity], store: Store) -> dict[str, Member]:
+    """Who is behind these identities, by the identity."""
+    names = {keys.identity(identity): str(identity) for identity in identities}
+    owners = store.owners(names)
+    return {names[key]: one for key, owner in owners.items() if (one := store.survivor(owner)) is not None}
+
+
+def _by_address(address: str, store: Store, playbook: Playbook) -> dict[str, Member]:
+    """Whose address this is at present, by the id of the member or manager."""
+    if "@" not in address:
+        return {}
+    wanted = address_hash(address)
+    behind = [store.survivor(owner) for owner in store.owners([keys.address(address)]).values()]
+    managers = [manager_of(manager_id(name), playbook) for name in playbook.managers]
+    found = [one for one in (*behind, *managers) if one is not None and one.email is not None]
+    return {one.id: one for one in found if one.email is not None and address_hash(one.email) == wanted}
 
 
 def history(known: Known, *, playbook: Playbook, now: datetime) -> list[Line]:
@@ -182,43 +197,59 @@ class _Teller:
         facts: dict[str, JsonValue] = {"programme": due.programme, "key": due.key}
         if due.programme == AGENDA:
             return Line(kind="next", at=due.due_at, text=self._again(due), facts=facts)
-        at, mail = self._when(due), None
-        if due.programme in PROGRAMMES:
-            mail = PROGRAMMES[due.programme].next_mail(due, self._member, self._playbook)
-        if mail is None:
-            return Line(kind="next", at=at, text=self._without_mail(due), facts=facts)
-        notes = tuple(self._objections(due, mail))
-        return Line(
-            kind="next", at=at, text=f"{due.programme}: mail {mail}", notes=notes, facts={**facts, "mail": mail}
-        )
+        if due.programme == reengagement.NAME:
+            return self._turn(due, facts)
+        if due.programme == onboarding.NAME:
+            return self._step(due, facts)
+        return Line(kind="next", at=due.due_at, text=f"{due.programme}: {due.key}", facts=facts)
 
     def _again(self, due: Due) -> str:
         planned = PlannedMail.model_validate(due.state)
         waits = f", which waits: {_words(planned.waited_for)}" if planned.waited_for else ""
         return f"look again at {_name(planned.send_id)}{waits}"
 
-    def _when(self, due: Due) -> datetime:
-        """When a timer really comes to something: a lazy one looks and sets itself anew when it fires too early."""
-        if due.programme not in PROGRAMMES:
-            return due.due_at
-        moves = PROGRAMMES[due.programme].rearrange(due, self._member, self._playbook)
-        return max([due.due_at, *(move.due_at for move in moves if isinstance(move, Advance))])
+    def _step(self, due: Due, facts: dict[str, JsonValue]) -> Line:
+        """The next step of onboarding; the agenda was moved to when it is due under the playbook as it is now."""
+        moves = onboarding.rearrange(due, self._member, self._playbook)
+        at = max([due.due_at, *(move.due_at for move in moves if isinstance(move, Advance))])
+        coming = onboarding.next_mail(due, self._member, self._playbook)
+        if coming is None:
+            text = "onboarding: nothing more, unless a step is added by then"
+            return Line(kind="next", at=at, text=text, facts=facts)
+        mail = coming[0]
+        reason = why_not(self._member, self._playbook.mails[mail])
+        notes = (self._objection(reason),) if reason else ()
+        return Line(kind="next", at=at, text=f"onboarding: mail {mail}", notes=notes, facts={**facts, "mail": mail})
 
-    def _without_mail(self, due: Due) -> str:
-        if due.programme == onboarding.NAME:
-            return "onboarding: nothing more, unless a step is added by then"
-        if due.programme == reengagement.NAME:
-            return "reengagement: stop asking, unless they come back by then"
-        return f"{due.programme}: {due.key}"
+    def _turn(self, due: Due, facts: dict[str, JsonValue]) -> Line:
+        """What the timer of re-engagement comes to: the programme itself is asked, as of then."""
+        at, actions = self._comes_to(due)
+        for action in actions:
+            if isinstance(action, SendMail | Skip):
+                notes = (self._objection(action.reason),) if isinstance(action, Skip) else ()
+                text = f"reengagement: mail {action.mail}"
+                return Line(kind="next", at=at, text=text, notes=notes, facts={**facts, "mail": action.mail})
+        stops = any(isinstance(action, Rest) for action in actions)
+        text = "stop asking, unless they come back by then" if stops else "look whether they are still away"
+        return Line(kind="next", at=at, text=f"reengagement: {text}", facts=facts)
 
-    def _objections(self, due: Due, mail: str) -> Iterator[str]:
+    def _comes_to(self, due: Due) -> tuple[datetime, list[Action]]:
+        """When a lazy timer really comes to something, and to what, if nothing changes until then."""
+        at = max(due.due_at, reengagement.next_look(due, self._member, self._playbook))
+        actions = self._at(due, at)
+        match actions:
+            case [Advance(due_at=later)] if later - at < A_DAY:  # they chose another hour since it was set
+                return later, self._at(due, later)
+        return at, actions
+
+    def _at(self, due: Due, at: datetime) -> list[Action]:
+        return reengagement.on_due(due.model_copy(update={"due_at": at}), self._member, self._playbook, at)
+
+    def _objection(self, reason: str) -> str:
         """Why a mail would not go out if nothing changes."""
-        rules = self._playbook.mails.get(mail)
-        if rules is not None and (reason := why_not(self._member, rules)) is not None:
-            yield f"not as things stand: {_words(reason)}"
-        percent = self._playbook.reengagement.holdout_percent
-        if due.programme == reengagement.NAME and group_of(due.programme, self._member.id, percent) == "held_out":
-            yield "but they are held out, to tell the effect of asking"
+        if reason == reengagement.HOLDOUT:
+            return "but they are held out, to tell the effect of asking"
+        return f"not as things stand: {_words(reason)}"
 
     # --- mails -----------------------------------------------------------------------------------
 
@@ -311,8 +342,10 @@ class _Teller:
         return sum(bounce.at - SOFT_BOUNCE_WINDOW <= one.at <= bounce.at for one in same)
 
     def life(self) -> Iterator[Line]:
-        """When they came and went, and when we stopped asking."""
+        """When they came and went, and when we stopped asking; of a manager there is nothing such to tell."""
         member = self._member
+        if _is_manager(member):
+            return
         if member.dormant_at is not None:
             notes = () if is_dormant(member) else ("they have come back since",)
             yield Line(kind="dormant", at=member.dormant_at, text="stopped asking them to come back", notes=notes)
@@ -368,11 +401,17 @@ def _header(who: str, member: Member, zone: ZoneInfo) -> Iterator[Text]:
     if who in member.absorbed:
         yield Text(f"{who} proved to be the same person as {member.id}; this is the story of both.", "yellow")
     name = (member.name or "Somebody without a name", "bold")
-    yield Text.assemble(name, f", {', '.join(sorted(member.identities))} ({member.id})")
-    seen = f"last active on {member.last_active_at:%Y-%m-%d}" if member.last_active_at else "never seen active"
+    who_else = "a manager of the playbook" if _is_manager(member) else ", ".join(sorted(member.identities))
+    yield Text.assemble(name, f", {who_else} ({member.id})")
     address, language = member.email or "no address", language_of(member) or "language unknown"
-    yield Text(f"{address}, {language}, {member.role}, {member.status}, {seen}", "dim")
+    seen = f"last active on {member.last_active_at:%Y-%m-%d}" if member.last_active_at else "never seen active"
+    standing = () if _is_manager(member) else (member.role, member.status, seen)
+    yield Text(", ".join((address, language, *standing)), "dim")
     yield Text(f"times are those of {zone}", "dim")
+
+
+def _is_manager(member: Member) -> bool:
+    return member.id.startswith(MANAGER)
 
 
 def _name(send_id: str) -> str:

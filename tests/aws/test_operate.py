@@ -27,6 +27,7 @@ from shared.experiments import Returned
 from shared.members import absorb
 from shared.model import Attempt, Group, Identity, Member, Pause, Send, SendId, SendStatus, member_id_of
 from shared.programmes.reengagement import NAME
+from shared.recipients import manager_id
 from shared.store import keys
 from tests.aws.conftest import Wire
 from tests.builders import JOINED, ROOT, a_member, a_planned_mail, a_playbook, a_send, an_enrolment, at, posted
@@ -90,6 +91,15 @@ def asked(
         line: dict[str, Any] = {"status": SendStatus.SENT, "variant": "wave", "at": moment} | sent
         app.store.skip(Send(send_id=str(send_id), member_id=member.id, mail="miss_you", planned_at=moment, **line))
     return member
+
+
+def asked_again(app: App, member: Member, group: Group, step: str, *, moment: datetime = ASKED) -> None:
+    """A later attempt with a member, or a first one of a later silence."""
+    send_id = str(SendId(NAME, step, member.id, f"{moment:%Y%m%d}"))
+    app.store.note_attempt(Attempt(send_id=send_id, member_id=member.id, group=group, at=moment))
+    if group == "treated":
+        sent: dict[str, Any] = {"mail": "miss_you", "status": SendStatus.SENT, "at": moment, "planned_at": moment}
+        app.store.skip(Send(send_id=send_id, member_id=member.id, **sent))
 
 
 def active(app: App, member: Member, *moments: datetime) -> None:
@@ -190,6 +200,32 @@ class TestWhy:
         assert err.startswith("flywheel: nobody is known as ")
         assert len(err.splitlines()) == 1
 
+    def test_an_address_given_up_finds_nobody(self, app: App, run: Run) -> None:
+        settle_in(app, a_member())
+        app.store.change_member(a_member().id, lambda one: one.model_copy(update={"email": "ada@new.example.com"}))
+        code, out, err = run("why", "ada@example.com")
+        assert (code, out) == (2, "")
+        assert err.startswith("flywheel: nobody is known as 'ada@example.com'")
+
+    @pytest.mark.parametrize("who", ["manager_mira", "mira@community.example.com", "Mira@Community.example.com"])
+    def test_a_manager_s_notices_are_told(self, app: App, run: Run, who: str) -> None:
+        settle_in(app, a_member())
+        mira = manager_id("mira")
+        send_id = SendId("operations", "paused", mira, "first")
+        app.store.skip(a_send(send_id=str(send_id), member_id=mira, mail="mail_paused", subject="Mail has paused"))
+        code, out, _ = run("why", who)
+        assert not code
+        assert "Mira Lindqvist, a manager of the playbook (manager_mira)" in " ".join(out.split())
+        assert "operations/paused: “Mail has paused”" in out
+        assert "first heard of" not in out
+
+    def test_a_manager_who_is_a_member_must_be_told_apart(self, app: App, run: Run) -> None:
+        member = settle_in(app, a_member(email="mira@community.example.com", role="staff"))
+        code, _, err = run("why", "mira@community.example.com")
+        assert code == 2
+        assert f"is more than one member; choose one of {member.id}, manager_mira" in " ".join(err.split())
+        assert not run("why", "slack:U1")[0]
+
     def test_an_id_on_two_platforms_must_be_told_apart(self, app: App, run: Run) -> None:
         settle_in(app, a_member(identities=frozenset({"slack:42"})))
         settle_in(app, a_member(id="mb", identities=frozenset({"discourse:42"}), email=None, ordinal=1))
@@ -271,16 +307,16 @@ class TestLift:
         assert member.last_active_at == NOW
         assert measured(app).treated == Returned(0, 1)
 
-    def test_the_treated_count_from_when_their_mail_went(self, app: App) -> None:
+    def test_the_treated_count_from_when_their_mail_was_due(self, app: App) -> None:
         asked(app, 1, "treated", at=ASKED + timedelta(days=3), back=ASKED + timedelta(days=2))
         asked(app, 2, "treated", at=ASKED + timedelta(days=3), back=ASKED + timedelta(days=16))
         assert measured(app).treated == Returned(1, 2)
 
     @pytest.mark.parametrize("status", [SendStatus.SKIPPED, SendStatus.PARKED, SendStatus.DEFERRED, SendStatus.UNKNOWN])
-    def test_a_mail_that_did_not_go_counts_apart(self, app: App, status: SendStatus) -> None:
-        asked(app, 1, "treated", status=status, back=ASKED + timedelta(days=1))
+    def test_a_mail_that_did_not_go_counts_all_the_same(self, app: App, status: SendStatus) -> None:
+        asked(app, 1, "treated", status=status, reason="budget", back=ASKED + timedelta(days=1))
         found = measured(app)
-        assert (found.treated, found.not_sent) == (Returned(0, 0), 1)
+        assert (found.treated, found.unsent, found.variants) == (Returned(1, 1), {"budget": 1}, {})
 
     def test_who_still_has_time_counts_apart(self, app: App) -> None:
         asked(app, 1, "treated", moment=NOW - timedelta(days=14) + timedelta(seconds=1), back=NOW)
@@ -288,13 +324,27 @@ class TestLift:
         found = measured(app)
         assert (found.open, found.treated, found.held_out) == (1, Returned(0, 0), Returned(1, 1))
 
-    def test_a_member_counts_once_by_their_first_attempt(self, app: App) -> None:
-        member = asked(app, 1, "treated", back=ASKED + timedelta(days=20))
-        again = SendId(NAME, "attempt2", member.id, "20300301")
-        second = ASKED + timedelta(days=19)
-        app.store.note_attempt(Attempt(send_id=str(again), member_id=member.id, group="treated", at=second))
-        app.store.skip(a_send(send_id=str(again), at=second))
-        assert measured(app).treated == Returned(0, 1)
+    @pytest.mark.parametrize("group", ["treated", "held_out"])
+    def test_a_member_counts_once_by_their_first_silence(self, app: App, group: Group) -> None:
+        member = asked(app, 1, group, back=ASKED + timedelta(days=20))
+        asked_again(app, member, group, "attempt1", moment=ASKED + timedelta(days=19))
+        found = measured(app)
+        assert (found.treated if group == "treated" else found.held_out) == Returned(0, 1)
+        assert found.treated.members + found.held_out.members == 1
+
+    def test_a_second_attempt_tells_nothing(self, app: App) -> None:
+        """The first mail brings back, for good, those who can be brought back; the second does nothing to anybody."""
+        before = PERIOD.since - timedelta(days=26)
+        for number in range(3):
+            asked(app, number, "treated", moment=before, back=before + timedelta(days=1))
+            stubborn = asked(app, 100 + number, "treated", moment=before)
+            same_but_held_out = asked(app, 200 + number, "held_out", moment=before, back=ASKED + timedelta(days=1))
+            asked_again(app, stubborn, "treated", "attempt2")
+            asked_again(app, same_but_held_out, "held_out", "attempt2")
+        assert measured(app).treated == measured(app).held_out == Returned(0, 0)
+        earlier = lift.Period(since=before, until=PERIOD.since, within=PERIOD.within)
+        found = measured(app, earlier)
+        assert (found.treated, found.held_out) == (Returned(3, 6), Returned(0, 3))
 
     def test_two_who_proved_to_be_one_person_count_once(self, app: App) -> None:
         first = asked(app, 1, "treated")
@@ -329,7 +379,20 @@ class TestLift:
         asked(app, 2, "treated", status=SendStatus.SKIPPED)
         _, out, _ = run("lift", NAME)
         assert "Not enough members yet" in out
-        assert "Not counted: to 1 the mail did not go out." in out
+
+    def test_who_got_no_mail_is_noted_with_the_reason(self, app: App, run: Run) -> None:
+        asked(app, 1, "treated", back=ASKED + timedelta(days=1))
+        asked(app, 2, "treated", status=SendStatus.SKIPPED, reason="returned", back=ASKED + timedelta(hours=1))
+        asked(app, 3, "treated", moment=NOW - timedelta(days=1))
+        _, out, _ = run("lift", NAME)
+        told = " ".join(out.split())
+        assert "asked 2 2 100.0%" in told
+        assert "wave 1 1 100.0%" in told
+        assert "No mail went to 1 of those asked; they count all the same: 1 they had come back by themselves" in told
+        assert "Not counted yet: 1 more, who still have time to come back." in told
+        assert max(map(len, out.splitlines())) <= 80
+        _, out, _ = run("lift", NAME, "--json")
+        assert json.loads(out)["not_sent"] == {"returned": 1}
 
     def test_nobody_asked_is_not_enough_either(self, run: Run) -> None:
         code, out, _ = run("lift", NAME, "--json")

@@ -15,10 +15,12 @@ from shared.experiments import group_of
 from shared.members import absorb, fold
 from shared.model import Consent, Due, Member, Pause, Send, SendId, SendStatus, SoftBounce, Suppression, stamp
 from shared.programmes import reengagement
+from shared.recipients import manager_id, manager_of
 from tests.builders import JOINED, a_member, a_planned_mail, a_playbook, a_send, an_enrolment, at, joined, updated
 
 NOW = at("2030-03-01T12:00Z")
 WELCOME = SendId("onboarding", "welcome", a_member().id)
+MIRA = manager_id("mira")
 ADDRESS = address_hash("ada@example.com")
 
 
@@ -86,6 +88,13 @@ class TestSends:
         assert line.text == "onboarding/welcome: they unsubscribed"
         assert line.notes == ("it had waited: too soon after the last mail",)
         assert line.facts["reason"] == "unsubscribed"
+
+    def test_a_sent_mail_tells_what_it_had_waited_for(self) -> None:
+        line = only(a_send(waited_for="quiet_hours", feedback={"delivery": stamp(JOINED)}), "sent")
+        assert line.notes == (
+            "it had waited: it was their night, or a day without mail",
+            "delivered 2030-01-01 13:00",
+        )
 
     def test_a_deferred_mail_tells_until_when(self) -> None:
         until = at("2030-01-02T07:00Z")
@@ -198,7 +207,7 @@ class TestNext:
         assert (line.text, line.at) == ("reengagement: mail miss_you", at("2030-03-22T09:00Z"))
 
     def test_after_the_last_attempt_comes_rest(self) -> None:
-        state = reengagement.Spell(since=JOINED, attempts=3, asked_at=NOW).model_dump(mode="json")
+        state = reengagement.Spell(since=JOINED, attempts=3, asked_at=NOW, mails=3).model_dump(mode="json")
         line = the_line("next", lines_of(dues=[an_inactivity_timer(state=state)]))
         assert line.text == "reengagement: stop asking, unless they come back by then"
         assert line.at == NOW + timedelta(days=14)
@@ -219,6 +228,16 @@ class TestNext:
         line = the_line("next", lines_of(a_member(id=held_out), dues=[an_inactivity_timer()]))
         assert line.notes == ("but they are held out, to tell the effect of asking",)
 
+    def test_a_timer_meets_the_hour_they_chose_since(self) -> None:
+        timer = an_inactivity_timer(due_at=at("2030-03-02T09:00Z"))
+        line = the_line("next", lines_of(a_member(send_hour=18), dues=[timer]))
+        assert (line.text, line.at) == ("reengagement: mail miss_you", at("2030-03-02T17:00Z"))
+
+    def test_a_timer_tells_what_would_hold_its_mail(self) -> None:
+        member = a_member(consent={"all": Consent(given=False, at=JOINED)})
+        line = the_line("next", lines_of(member, dues=[an_inactivity_timer()]))
+        assert line.notes == ("not as things stand: they unsubscribed",)
+
     def test_a_waiting_mail_tells_for_what(self) -> None:
         planned = a_planned_mail(waited_for="min_gap").model_dump(mode="json")
         due = Due(programme="mail", member_id=a_member().id, key=str(WELCOME), due_at=NOW, state=planned)
@@ -238,6 +257,16 @@ class TestNext:
     def test_a_ramp_is_told_while_it_lasts(self, hours: int, *, on_the_ramp: bool) -> None:
         pause = Pause(tripped_at=JOINED, reason="bounces", resumed_at=NOW - timedelta(hours=hours))
         assert any(line.kind == "ramp" for line in lines_of(pause=pause)) == on_the_ramp
+
+
+class TestManagers:
+    def test_a_manager_has_mails_and_no_life(self) -> None:
+        mira = manager_of(MIRA, a_playbook())
+        assert mira is not None
+        notice = a_send(send_id=str(SendId("operations", "paused", MIRA, "first")), member_id=MIRA, subject="Paused")
+        lines = lines_of(mira, sends=[notice])
+        assert [line.kind for line in lines] == ["next", "sent"]
+        assert lines[1].text == "operations/paused: “Paused”"
 
 
 class TestTheWhole:
