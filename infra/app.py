@@ -1,7 +1,8 @@
 """The CDK's entry: checks the playbook, builds the bundle, synthesises.
 
 Context, from `-c name=value` or cdk.json: `playbook` (a file), `domain_name` with `certificate_arn`, `alarm_topic_arn`,
-`disposable` (nothing outlives the stack), `machine` (`lambda`, or `host` for the local stack: this machine's wheels).
+`disposable` (nothing outlives the stack), `opens_and_clicks` (SES tells of them, by its pixel and its links), `machine`
+(`lambda`, or `host` for the local stack: this machine's wheels).
 """
 
 from __future__ import annotations
@@ -13,7 +14,15 @@ from infra import ROOT, bundle, mails, node
 from shared import playbook
 from shared.errors import FlywheelError, UsageError
 
-CONTEXT = ("playbook", "machine", "disposable", "domain_name", "certificate_arn", "alarm_topic_arn")
+CONTEXT = (
+    "playbook",
+    "machine",
+    "disposable",
+    "domain_name",
+    "certificate_arn",
+    "alarm_topic_arn",
+    "opens_and_clicks",
+)
 
 
 def synth() -> None:
@@ -35,6 +44,7 @@ def synth() -> None:
         domain_name=context["domain_name"],
         certificate_arn=context["certificate_arn"],
         alarm_topic_arn=context["alarm_topic_arn"],
+        opens_and_clicks=_flag(context["opens_and_clicks"]),
     )
     Flywheel(app, "Flywheel", settings=settings, code=code, layer=layer)
     app.synth()

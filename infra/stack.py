@@ -73,7 +73,6 @@ ACCESS_LOG = {
 }
 
 EVENTS_OF_MAILS = [
-    # Not OPEN and CLICK: to tell of these, SES would put a pixel into every mail and rewrite every link in it.
     ses.EmailSendingEvent.SEND,
     ses.EmailSendingEvent.DELIVERY,
     ses.EmailSendingEvent.DELIVERY_DELAY,
@@ -83,6 +82,9 @@ EVENTS_OF_MAILS = [
     ses.EmailSendingEvent.RENDERING_FAILURE,
     ses.EmailSendingEvent.SUBSCRIPTION,
 ]
+
+OPENS_AND_CLICKS = [ses.EmailSendingEvent.OPEN, ses.EmailSendingEvent.CLICK]
+"""Only where asked for: to tell of these, SES puts a pixel into every mail and rewrites every link in it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +100,7 @@ class Settings:
     domain_name: str | None = None
     certificate_arn: str | None = None
     alarm_topic_arn: str | None = None
+    opens_and_clicks: bool = False
 
 
 class Flywheel(cdk.Stack):
@@ -243,8 +246,9 @@ class Flywheel(cdk.Stack):
 
     def _on_mail_events(self) -> None:
         bus = events.EventBus.from_event_bus_name(self, "DefaultBus", "default")
+        told = [*EVENTS_OF_MAILS, *(OPENS_AND_CLICKS if self.settings.opens_and_clicks else [])]
         self.configuration_set.add_event_destination(
-            "Events", destination=ses.EventDestination.event_bus(bus), events=EVENTS_OF_MAILS
+            "Events", destination=ses.EventDestination.event_bus(bus), events=told
         )
         ours = {"mail": {"tags": {"ses:configuration-set": [self.configuration_set.configuration_set_name]}}}
         target = targets.LambdaFunction(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from functools import partial
 from typing import Literal
 from zlib import crc32
 
@@ -59,21 +60,23 @@ def why_not_send(facts: Facts, planned: PlannedMail, *, playbook: Playbook, now:
     programme = PROGRAMMES.get(send_id.programme)
     if mail is None or (programme is None and mail.class_ == "marketing"):
         return WhyNot("not_in_playbook")
-    reason = why_not(member, mail) or _about_the_past(facts, send_id, now)
+    reason = why_not(member, mail) or _about_the_past(facts, send_id)
     reason = reason or (programme.no_longer(send_id, member, playbook) if programme else None)
     if reason is not None:
         return WhyNot(reason)
-    if programme is not None and now - planned.planned_at > programme.stale_after(playbook):
+    held = breaker.held_for(facts.pause, planned.planned_at, playbook.breaker, now)
+    age = now - planned.planned_at - (held if mail.class_ == "marketing" else timedelta(0))
+    if programme is not None and age > programme.stale_after(playbook):
         return WhyNot("stale")
     if mail.class_ == "service":
         return None
     return _about_time(facts, planned, member=member, mail=mail, playbook=playbook, now=now)
 
 
-def _about_the_past(facts: Facts, send_id: SendId, now: datetime) -> str | None:
+def _about_the_past(facts: Facts, send_id: SendId) -> str | None:
     """The same mail may have gone to the same person under another member id, before the two were merged."""
     others = [send for send in facts.sends if send.send_id != str(send_id)]
-    out = any(_step(send.send_id) == _step(str(send_id)) and _may_be_out(send, now) for send in others)
+    out = any(_step(send.send_id) == _step(str(send_id)) and _may_be_out(send) for send in others)
     return "sent_before_merge" if out else None
 
 
@@ -87,12 +90,12 @@ def _held(send: Send, now: datetime) -> bool:
     return send.status is SendStatus.CLAIMED and send.lease_until is not None and send.lease_until > now
 
 
-def _may_be_out(send: Send, now: datetime) -> bool:
+def _may_be_out(send: Send) -> bool:
     """Whether a mail was sent, or may have been for all that is known."""
     return (
         send.status in {SendStatus.SENT, SendStatus.UNKNOWN}
         or (send.status is SendStatus.PARKED and send.reason == IN_DOUBT)
-        or _held(send, now)
+        or send.status is SendStatus.CLAIMED  # in a mailer's hands, or in those of one that died
     )
 
 
@@ -100,13 +103,15 @@ def _about_time(
     facts: Facts, planned: PlannedMail, *, member: Member, mail: Mail, playbook: Playbook, now: datetime
 ) -> WhyNot | None:
     """Whether this is a moment for marketing mail at all, and for this mail to this member."""
-    if (held := breaker.held_until(facts.pause, planned.send_id, playbook.breaker, now)) is not None:
-        return WhyNot(*held)
     zone = zone_of(member, playbook)
-    allowed_at = next_allowed(now, zone, playbook.limits)
+    allowed = partial(next_allowed, zone=zone, limits=playbook.limits)
+    held = breaker.held_until(facts.pause, planned.send_id, rules=playbook.breaker, allowed=allowed, now=now)
+    if held is not None:
+        return WhyNot(*held)
+    allowed_at = allowed(now)
     if allowed_at > now and not (mail.at_once and now - planned.planned_at < SHORTLY):
         return WhyNot("quiet_hours", until=allowed_at)
-    out = _marketing(facts.sends, planned, playbook, now)
+    out = _marketing(facts.sends, planned, playbook)
     if any(_held(send, now) for send in out):
         return WhyNot("one_at_a_time", until=retry_at(planned, now))  # another mailer is at it this very moment
     usual = planned.planned_at.astimezone(zone).time()
@@ -120,9 +125,9 @@ def _about_time(
     return WhyNot("budget", until=room_at) if room_at is not None else None
 
 
-def _marketing(sends: Iterable[Send], planned: PlannedMail, playbook: Playbook, now: datetime) -> list[Send]:
+def _marketing(sends: Iterable[Send], planned: PlannedMail, playbook: Playbook) -> list[Send]:
     """Every other marketing mail that went to the member, or may have; a mail no longer in the playbook was one."""
-    others = (send for send in sends if send.send_id != planned.send_id and _may_be_out(send, now))
+    others = (send for send in sends if send.send_id != planned.send_id and _may_be_out(send))
     return [send for send in others if not ((mail := playbook.mails.get(send.mail)) and mail.class_ == "service")]
 
 
@@ -142,20 +147,24 @@ def _reserved(facts: Facts, planned: PlannedMail, *, member: Member, playbook: P
         for send in facts.sends
         if send.send_id != planned.send_id and _waits(send, playbook, now) and (send.until or now) < today_ends
     ]
-    coming = [
-        PROGRAMMES[due.programme].next_mail(due, member, playbook)
-        for due in facts.dues
-        if due.programme in PROGRAMMES and due.due_at < today_ends
-    ]
+    next_mails = (
+        PROGRAMMES[due.programme].next_mail(due, member, playbook) for due in facts.dues if due.programme in PROGRAMMES
+    )
+    coming = [mail for mail, at in filter(None, next_mails) if at < today_ends]
     mine = _rank(planned.mail, playbook)
-    return sum(_rank(mail, playbook) < mine for mail in (*waiting, *coming) if mail is not None)
+    return sum(_rank(mail, playbook) < mine and _may_go(mail, member, playbook) for mail in (*waiting, *coming))
+
+
+def _may_go(mail: str, member: Member, playbook: Playbook) -> bool:
+    return mail in playbook.mails and why_not(member, playbook.mails[mail]) is None
 
 
 def _waits(send: Send, playbook: Playbook, now: datetime) -> bool:
     """Whether a deferred mail still has its chance: one that is stale has lost it."""
     programme = PROGRAMMES.get(SendId.parse(send.send_id).programme)
     fresh = programme is not None and now - send.planned_at <= programme.stale_after(playbook)
-    return send.status is SendStatus.DEFERRED and fresh
+    # One that failed comes again by the queue, or lies in its dead letters: nobody can say when it goes.
+    return send.status is SendStatus.DEFERRED and fresh and send.reason != "error"
 
 
 def _rank(mail: str, playbook: Playbook) -> int:

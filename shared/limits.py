@@ -23,16 +23,10 @@ def next_allowed(after: datetime, zone: ZoneInfo, limits: Limits) -> datetime:
         local = after.astimezone(zone)
         if get_args(Weekday)[local.weekday()] in limits.excluded_weekdays:
             after = at_local(local.date() + timedelta(days=1), time(), zone)
-        elif limits.quiet_hours and _is_quiet(local.time(), limits.quiet_hours):
+        elif limits.quiet_hours and limits.quiet_hours.holds(local.time()):
             after = _end_of(limits.quiet_hours, local, zone)
         else:
             return after
-
-
-def _is_quiet(clock: time, quiet: QuietHours) -> bool:
-    if quiet.from_ < quiet.until:
-        return quiet.from_ <= clock < quiet.until
-    return clock >= quiet.from_ or clock < quiet.until
 
 
 def _end_of(quiet: QuietHours, local: datetime, zone: ZoneInfo) -> datetime:

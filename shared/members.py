@@ -251,11 +251,20 @@ def _says(event: MemberJoined | MemberUpdated) -> dict[str, str]:
     return {name: value for name, value in said.items() if value}
 
 
+def _woken(member: Member, at: datetime) -> datetime | None:
+    """When a dormant member came back by themselves: the first they did since, told with the event that does it."""
+    if member.dormant_at is None or at.date() < member.dormant_at.date():
+        return member.woken_at
+    known = member.woken_at if member.woken_at and member.woken_at.date() >= member.dormant_at.date() else None
+    return _earliest(known, at)
+
+
 def _activity(member: Member, event: CommunityEvent) -> dict[str, object]:
     at = event.occurred_at
     changes: dict[str, object] = {"active_days": member.active_days | {at.date().isoformat()}}
     if member.last_active_at is None or member.last_active_at.date() < at.date():
         changes["last_active_at"] = at
+    changes["woken_at"] = _woken(member, at)
     first = {
         "post.created": "first_post_at",
         "comment.created": "first_comment_at",

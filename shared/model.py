@@ -62,9 +62,9 @@ class Member(Frozen):
     was told, and each platform's role (`role@slack`); `role` is the strongest of `roles`, platform -> role;
     `last_active_at` is right to its UTC day; `active_days` are the UTC days (ISO) of the first month on which the
     member was seen doing something; `suppressions` are by the hash of the address, `soft_bounces` by the send;
-    `dormant_at` is when we stopped asking a member to come back; `chosen_locale` and `send_hour` (0-23, local) are the
-    member's own choices, made at `chosen_at`; `absorbed` are the ids of members that proved to be this one; `version`
-    guards concurrent changes.
+    `dormant_at` is when we stopped asking a member to come back, `woken_at` when they did by themselves;
+    `chosen_locale` and `send_hour` (0-23, local) are the member's own choices, made at `chosen_at`; `absorbed` are the
+    ids of members that proved to be this one; `version` guards concurrent changes.
     """
 
     id: str
@@ -91,6 +91,7 @@ class Member(Frozen):
     suppressions: dict[str, Suppression] = {}
     soft_bounces: dict[str, SoftBounce] = {}
     dormant_at: Utc | None = None
+    woken_at: Utc | None = None
     chosen_locale: str | None = None
     send_hour: int | None = Field(default=None, ge=0, le=23)
     chosen_at: Utc | None = None

@@ -7,16 +7,20 @@ from datetime import datetime, timedelta
 from pydantic import JsonValue
 
 from shared.app import App
-from shared.breaker import BREAKER_KEY, BREAKER_MEMBER, verdict
+from shared.breaker import BREAKER_KEY, BREAKER_MEMBER, PAUSED_BY_SES_KEY, verdict
 from shared.errors import Unavailable
 from shared.model import Due, Pause, PlannedMail, SendId
 from shared.recipients import manager_id
 
 
 def ask_to_look(app: App, at: datetime, reason: str = "") -> None:
-    """Have the figures looked at with the next tick; with a `reason` of SES's own, marketing pauses in any case."""
+    """Have the figures looked at with the next tick; with a `reason` of SES's own, marketing pauses in any case.
+
+    Not `arm`: a look may just be about to take off the item of before, which would lose this one.
+    """
     state: dict[str, JsonValue] = {"reason": reason} if reason else {}
-    app.store.arm(Due(programme="mail", member_id=BREAKER_MEMBER, key=BREAKER_KEY, due_at=at, state=state))
+    key = PAUSED_BY_SES_KEY if reason else BREAKER_KEY
+    app.store.rearm(Due(programme="mail", member_id=BREAKER_MEMBER, key=key, due_at=at, state=state))
 
 
 def look(due: Due, app: App, now: datetime) -> str:
@@ -31,7 +35,7 @@ def look(due: Due, app: App, now: datetime) -> str:
     if reason:
         tripped = figures.model_copy(update={"reason": reason})
         # First the notices, whose ids a second look gives again: a crash in between tells nobody twice.
-        _tell_managers(tripped, due, app, now)
+        _tell_managers(tripped, app, after=pause)
         app.store.trip(tripped)
     app.store.done(due)
     return "tripped" if reason else "steady"
@@ -43,7 +47,8 @@ def _figures(app: App, since: datetime, now: datetime) -> Pause:
     return Pause(tripped_at=now, reason="", sends=sends, bounces=bounces, complaints=complaints)
 
 
-def _tell_managers(pause: Pause, due: Due, app: App, now: datetime) -> None:
+def _tell_managers(pause: Pause, app: App, *, after: Pause | None) -> None:
+    """One notice to every manager of each pause: a pause is known by the one before it."""
     figures: dict[str, JsonValue] = {
         "reason": pause.reason,
         "sends": pause.sends,
@@ -51,12 +56,12 @@ def _tell_managers(pause: Pause, due: Due, app: App, now: datetime) -> None:
         "complaints": pause.complaints,
         "hours": app.playbook.breaker.window // timedelta(hours=1),
     }
-    occurrence = f"{due.due_at:%Y%m%dT%H%M%S}"
+    occurrence = f"{after.resumed_at:%Y%m%dT%H%M%S%f}" if after and after.resumed_at else "first"
     notices = [
         PlannedMail(
             send_id=str(SendId("operations", "paused", manager_id(name), occurrence)),
             mail=app.playbook.breaker.mail,
-            planned_at=now,
+            planned_at=pause.tripped_at,
             figures=figures,
         )
         for name in app.playbook.managers

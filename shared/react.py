@@ -145,7 +145,7 @@ def _merge(one: Member, other: Member, app: App, now: datetime) -> Member:
         (one, other), key=lambda member: (member.joined_at or latest, member.created_at, member.id)
     )
     absorbed = app.store.change_member(survivor.id, lambda current: absorb(current, merged))
-    apply([programme.wake(survivor, now) for programme in PROGRAMMES.values()], app, now)
+    apply([programme.wake(absorbed or survivor, app.playbook, now) for programme in PROGRAMMES.values()], app, now)
     marked = app.store.merge_into(merged.id, survivor.id)
     if marked is not None:
         absorbed = app.store.change_member(survivor.id, lambda current: absorb(current, marked))

@@ -7,13 +7,13 @@ service class. The claim's token fences off a worker that comes back after its l
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
 from shared.app import App
-from shared.breaker import BREAKER_KEY, BREAKER_MEMBER, PAUSED_BY_SES
+from shared.breaker import BREAKER_MEMBER, PAUSED_BY_SES
 from shared.errors import Unavailable
 from shared.highlights import highlights_of
 from shared.ledger import (
@@ -80,22 +80,42 @@ def follow_up_all(app: App, now: datetime) -> Counter[str]:
     failed: list[Exception] = []
     for shard in range(AGENDA_SHARDS):
         for _, items in app.store.due(AGENDA, shard, now, PAGE):
+            again: dict[str, tuple[Due, PlannedMail]] = {}
             for due in items:
                 try:
-                    verdicts[follow_up(due, app, now)] += 1
+                    verdict = follow_up(due, app, now)
                 except Exception as exc:  # noqa: BLE001 - raised with all the others once the rest is done
                     failed.append(exc)
+                    continue
+                verdicts[verdict if isinstance(verdict, str) else "again"] += 1
+                if isinstance(verdict, PlannedMail):
+                    again[verdict.send_id] = due, verdict
+            failed += _requeue(again, app)
     if failed:
         raise ExceptionGroup(f"{len(failed)} sends could not be followed up", failed)
     return verdicts
 
 
-def follow_up(due: Due, app: App, now: datetime) -> str:
-    """Look again at a deferred or doubtful send; what was done, as `after_the_window` names it.
+def _requeue(again: Mapping[str, tuple[Due, PlannedMail]], app: App) -> list[Exception]:
+    """Put a page of mails back into the queue, and only then take them off the agenda; what could not be put."""
+    if not again:
+        return []
+    try:
+        refused = app.queue.put([planned for _, planned in again.values()])
+        for send_id in again.keys() - refused:
+            app.store.done(again[send_id][0])
+    except Unavailable as exc:
+        return [exc]
+    return [Unavailable("the mail queue refused a mail") for _ in refused]
+
+
+def follow_up(due: Due, app: App, now: datetime) -> str | PlannedMail:
+    """Look again at a deferred or doubtful send; what was done, as `after_the_window` names it, or the mail to put
+    back into the queue.
 
     Or look at the figures of the breaker, when it is that that is due.
     """
-    if (due.member_id, due.key) == (BREAKER_MEMBER, BREAKER_KEY):
+    if due.member_id == BREAKER_MEMBER:
         return look(due, app, now)
     planned = PlannedMail.model_validate(due.state)
     send = app.store.send(SendId.parse(planned.send_id))
@@ -104,12 +124,12 @@ def follow_up(due: Due, app: App, now: datetime) -> str:
     if send is not None and verdict == "held":
         app.store.advance(due, due.model_copy(update={"due_at": held_until(send)}))
         return verdict
+    if send is not None and verdict == "again":
+        if send.status is not SendStatus.DEFERRED:
+            app.store.settle(send, SendStatus.DEFERRED, now, reason=IN_DOUBT)
+        return planned
     if send is not None and verdict == "park":
         app.store.settle(send, SendStatus.PARKED, now, reason=IN_DOUBT)
-    if send is not None and verdict == "again":
-        app.store.settle(send, SendStatus.DEFERRED, now, reason=send.reason or IN_DOUBT)
-        if app.queue.put([planned]):
-            raise Unavailable("the mail queue refused a mail")
     app.store.done(due)
     return verdict
 
@@ -208,7 +228,8 @@ def _hand_over(claim: Claim, planned: PlannedMail, mail: Composed, app: App, now
     match outcome.kind:
         case "accepted":
             told = {"subject": mail.subject, "locale": mail.locale, "variant": mail.variant}
-            return _settle(claim, app, now, SendStatus.SENT, message_id=outcome.detail, **told)
+            waited_for = planned.waited_for
+            return _settle(claim, app, now, SendStatus.SENT, message_id=outcome.detail, waited_for=waited_for, **told)
         case "refused":
             return _settle(claim, app, now, SendStatus.PARKED, reason=outcome.detail)
         case "not_sent":
@@ -242,6 +263,6 @@ def _look_again(planned: PlannedMail, app: App, at: datetime) -> None:
 
 
 def _settle(claim: Claim, app: App, now: datetime, status: SendStatus, **changes: str | datetime | None) -> Send:
-    claim.settled = True
     app.store.settle(claim.send, status, now, **changes)
+    claim.settled = True
     return claim.send.model_copy(update={"status": status, "at": now, **changes})

@@ -38,9 +38,11 @@ def raw_playbook() -> dict[str, Any]:
     return raw
 
 
-def a_playbook(**onboarding_changes: Any) -> Playbook:
-    """The default playbook, with some onboarding settings changed."""
+def a_playbook(*, at_any_hour: bool = False, **onboarding_changes: Any) -> Playbook:
+    """The default playbook, with some onboarding settings changed, and without quiet hours if asked for."""
     raw = raw_playbook()
+    if at_any_hour:
+        del raw["limits"]["quiet_hours"]
     raw["onboarding"].update(onboarding_changes)
     return check(raw, source="playbook")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import time, timedelta
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, HttpUrl, model_validator
@@ -46,6 +46,12 @@ class QuietHours(Frozen):
         if self.from_ == self.until:
             raise ValueError("from and until must differ; leave quiet_hours out to have none")
         return self
+
+    def holds(self, clock: time) -> bool:
+        """Whether the clock shows a time within these hours."""
+        if self.from_ < self.until:
+            return self.from_ <= clock < self.until
+        return clock >= self.from_ or clock < self.until
 
 
 class Limits(Frozen):

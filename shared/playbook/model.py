@@ -275,6 +275,7 @@ class Playbook(Frozen):
         """What the parts get wrong between them, given the mails that are written; a missing part is not asked."""
         yield from self._wrong_references()
         yield from self._wrong_class()
+        yield from self._wrong_hours()
         if ALL_MARKETING in self._part("categories"):
             yield Problem(f"categories.{ALL_MARKETING}", "must have another name: this one stands for all categories")
         yield from self._missing_texts()
@@ -307,6 +308,23 @@ class Playbook(Frozen):
         if notice and notice.class_ != "service":
             wrong = f"must be a service mail, for marketing mail is what pauses; {self.breaker.mail!r} is marketing"
             yield Problem("breaker.mail", wrong)
+        asking = self._part("reengagement") and self._part("mails").get(self.reengagement.mail)
+        if asking and asking.class_ != "marketing":
+            wrong = f"must be a marketing mail, which asks for consent; {self.reengagement.mail!r} is service"
+            yield Problem("reengagement.mail", wrong)
+
+    def _wrong_hours(self) -> Iterable[Problem]:
+        """A send time within quiet hours would only ever be waited for."""
+        quiet = self.limits.quiet_hours if self._part("limits") else None
+        onboarding, again = self._part("onboarding"), self._part("reengagement")
+        parts = (("onboarding", onboarding), ("reengagement", again))
+        times = [(f"{name}.send_at", part.send_at) for name, part in parts if part]
+        for at, step in enumerate(onboarding.steps if onboarding else ()):
+            times.append((f"onboarding.steps[{at}].send_at", step.send_at))
+        for path, clock in times:
+            if quiet and clock and quiet.holds(clock):
+                allowed = f"{quiet.from_:%H:%M} to {quiet.until:%H:%M}"
+                yield Problem(path, f"must lie outside quiet hours ({allowed}); got {clock:%H:%M}")
 
     def _missing_texts(self) -> Iterable[Problem]:
         locales = self._part("locales")

@@ -19,16 +19,17 @@ class Programme:
 
     `wake` is asked when more is known of a member: an address, a zone, an hour of their choice. `plan` fingerprints
     what arranges its agenda; when a deploy changes it, `rearrange` is asked for every item. `no_longer` is asked once
-    more before a mail goes, which may have waited; `next_mail` names what an agenda item may send when it is due.
+    more before a mail goes, which may have waited; `next_mail` names what an agenda item will send,
+    as things stand, and when.
     """
 
     on_event: Callable[[CommunityEvent, Member | None, Member, Playbook], list[Action]]
-    wake: Callable[[Member, datetime], list[Action]]
+    wake: Callable[[Member, Playbook, datetime], list[Action]]
     on_due: Callable[[Due, Member | None, Playbook, datetime], list[Action]]
     plan: Callable[[Playbook], str]
     rearrange: Callable[[Due, Member | None, Playbook], list[Action]]
     no_longer: Callable[[SendId, Member, Playbook], str | None]
-    next_mail: Callable[[Due, Member, Playbook], str | None]
+    next_mail: Callable[[Due, Member, Playbook], tuple[str, datetime] | None]
     min_gap: Callable[[Playbook], timedelta]
     stale_after: Callable[[Playbook], timedelta]
 

@@ -46,11 +46,11 @@ def on_event(event: CommunityEvent, before: Member | None, member: Member, playb
     if isinstance(event, MemberUpdated) or (isinstance(event, MemberJoined) and before is not None):
         # Asked of the event, not of the difference to before: a retry finds the difference folded in already.
         told = (member.told_at.get("email"), member.told_at.get("timezone"))
-        actions += wake(member, event.received_at) if event.occurred_at in told else []
+        actions += wake(member, playbook, event.received_at) if event.occurred_at in told else []
     return actions
 
 
-def wake(member: Member, now: datetime) -> list[Action]:
+def wake(member: Member, playbook: Playbook, now: datetime) -> list[Action]:  # noqa: ARG001 - every programme's signature
     """Look again at a member of whom more is known now: an address, a zone, an hour."""
     return [Wake(programme=NAME, member_id=member.id, key=KEY, at=now)]
 
@@ -112,9 +112,12 @@ def no_longer(send_id: SendId, member: Member, playbook: Playbook) -> str | None
     return next((f"unless_{condition}" for condition in conditions if meets(member, condition)), None)
 
 
-def next_mail(due: Due, member: Member, playbook: Playbook) -> str | None:  # noqa: ARG001 - every programme's signature
-    """The mail of the first step that is still open."""
-    return next((step.mail for step in _open_steps(playbook, _STATE.validate_python(due.state))), None)
+def next_mail(due: Due, member: Member, playbook: Playbook) -> tuple[str, datetime] | None:
+    """The mail of the first step that is still open and would not be skipped, and when the item is looked at."""
+    steps = _open_steps(playbook, _STATE.validate_python(due.state))
+    wanted = (step.mail for step in steps if not any(meets(member, condition) for condition in step.unless))
+    mail = next(wanted, None)
+    return (mail, due.due_at) if mail else None
 
 
 def over_at(member: Member, playbook: Playbook) -> datetime | None:

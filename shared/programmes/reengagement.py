@@ -31,11 +31,14 @@ HOLDOUT = "holdout"
 
 
 class Spell(Frozen):
-    """What the timer remembers: since when the member is silent, how often they were asked, and when last."""
+    """What the timer remembers: since when the member is silent, how often their turn came, when last, and how often
+    it brought them a mail.
+    """
 
     since: Utc | None = None
     attempts: int = 0
     asked_at: Utc | None = None
+    mails: int = 0
 
 
 _STATE: TypeAdapter[Spell] = TypeAdapter(Spell)
@@ -45,13 +48,12 @@ def on_event(event: CommunityEvent, before: Member | None, member: Member, playb
     """Start the timer of a member who joins, is discovered, or comes back after we had stopped asking."""
     if why_never(member) is not None or not _starts(event, member):
         return []
-    due_at = _due_at(Spell(since=last_seen(member)), member, playbook)
-    return [Arm(programme=NAME, member_id=member.id, key=KEY, due_at=due_at, state={})]
+    return [_start(member, playbook)]
 
 
-def wake(member: Member, now: datetime) -> list[Action]:  # noqa: ARG001 - every programme's signature
-    """Nothing: a lazy timer sees what has changed when it fires."""
-    return []
+def wake(member: Member, playbook: Playbook, now: datetime) -> list[Action]:  # noqa: ARG001 - every programme's signature
+    """Start the timer of a member who has none, as when two members prove to be one; a lazy one sees for itself."""
+    return [] if why_never(member) or is_dormant(member) else [_start(member, playbook)]
 
 
 def on_due(due: Due, member: Member | None, playbook: Playbook, now: datetime) -> list[Action]:
@@ -64,15 +66,14 @@ def on_due(due: Due, member: Member | None, playbook: Playbook, now: datetime) -
         at = _send_slot(at, member, playbook)  # the member may have chosen another hour since the timer was set
     if at > now:
         return [_look_again(due, spell, at)]
-    never = why_never(member)
+    if (never := why_never(member)) is not None:
+        return [*_tell_of_the_gone(spell, member, playbook, reason=never, at=at), Done(due=due)]
     if spell.attempts >= playbook.reengagement.max_attempts:
-        return [Done(due=due)] if never else [Rest(member_id=member.id, at=now), Done(due=due)]
-    if never is not None:
-        return [_skip(_asked(spell, at), member, playbook, reason=never, at=at), Done(due=due)]
+        return _end(due, spell, member, playbook, now)
     if now - at > PUNCTUAL and (at := _send_slot(now, member, playbook)) > now:
         return [_look_again(due, spell, at)]
-    asked = _asked(spell, at)
-    actions = _ask(asked, member, playbook, at)
+    actions = _ask(_asked(spell, at), member, playbook, at)
+    asked = _asked(spell, at, mails=sum(isinstance(action, SendMail) for action in actions))
     return [*actions, _look_again(due, asked, _due_at(asked, member, playbook))]
 
 
@@ -84,30 +85,44 @@ def plan(playbook: Playbook) -> str:
 
 
 def rearrange(due: Due, member: Member | None, playbook: Playbook) -> list[Action]:
-    """Move a timer to when it is due under the playbook as it is now; nothing when that has not changed."""
+    """Bring a timer forward to when it is due under the playbook as it is now; one that is early sees for itself."""
     if member is None or member.merged_into is not None:
         return []
-    spell = _spell(due, member)
-    at = _due_at(spell, member, playbook)
-    return [] if at == due.due_at else [_look_again(due, spell, at)]
+    at = next_look(due, member, playbook)
+    return [_look_again(due, _spell(due, member), at)] if at < due.due_at else []
+
+
+def next_look(due: Due, member: Member, playbook: Playbook) -> datetime:
+    """When the timer will come to something, as things stand: it may fire before, and then only looks."""
+    return _due_at(_spell(due, member), member, playbook)
 
 
 def no_longer(send_id: SendId, member: Member, playbook: Playbook) -> str | None:  # noqa: ARG001 - every programme's signature
-    """`returned` when the member came back after the mail was decided on, while it had to wait."""
+    """`returned` when the member was seen after the silence that the mail is about, while it had to wait."""
     return "returned" if f"{last_seen(member):%Y%m%d}" > send_id.occurrence else None
 
 
-def next_mail(due: Due, member: Member, playbook: Playbook) -> str | None:
-    """The mail that the timer may send when it fires."""
-    return None if _spell(due, member).attempts >= playbook.reengagement.max_attempts else playbook.reengagement.mail
+def next_mail(due: Due, member: Member, playbook: Playbook) -> tuple[str, datetime] | None:
+    """The mail that the timer will send, and when; None when the turn will bring this member none."""
+    rules = playbook.reengagement
+    over = _spell(due, member).attempts >= rules.max_attempts
+    if over or group_of(NAME, member.id, rules.holdout_percent) == "held_out":
+        return None
+    return rules.mail, max(due.due_at, next_look(due, member, playbook))
 
 
 def last_seen(member: Member) -> datetime:
-    """When the member last did something, as far as we know: else when they joined, or were first heard of.
+    """When the member last gave a sign of themselves, as far as we know: did something, joined, or asked for mail.
 
-    Of somebody imported we know no activity before we knew them, so their silence begins no earlier than that.
+    Of somebody imported we know nothing before we knew them, so their silence begins no earlier than that, unless
+    what they did then was told.
     """
-    return member.last_active_at or max(member.joined_at or member.created_at, member.created_at)
+    wanted = [decision.at for decision in member.consent.values() if decision.given]
+    joined = [member.status_at] if member.status == "active" and member.status_at else []
+    signs = [*wanted, *joined, *([member.last_active_at] if member.last_active_at else [])]
+    if member.last_active_at is None:
+        signs += [member.created_at, *([member.joined_at] if member.joined_at else [])]
+    return max(signs)
 
 
 def why_never(member: Member) -> str | None:
@@ -119,24 +134,45 @@ def why_never(member: Member) -> str | None:
 
 def _starts(event: CommunityEvent, member: Member) -> bool:
     """Asked of the event and the member after it, not of before: a retry finds the difference folded in already."""
+    if is_dormant(member):
+        return False
     discovered = event.received_at == member.created_at
-    first_of_its_day = event.type in ACTIVITY and event.occurred_at == member.last_active_at
-    woken = first_of_its_day and member.dormant_at is not None and not is_dormant(member)
+    woken = event.type in ACTIVITY and event.occurred_at == member.woken_at
     return isinstance(event, MemberJoined | MemberUpdated) or discovered or woken
+
+
+def _start(member: Member, playbook: Playbook) -> Arm:
+    due_at = _due_at(Spell(since=last_seen(member)), member, playbook)
+    return Arm(programme=NAME, member_id=member.id, key=KEY, due_at=due_at, state={})
+
+
+def _end(due: Due, spell: Spell, member: Member, playbook: Playbook, now: datetime) -> list[Action]:
+    """All turns are over: who was asked is left in peace; of who never was, a later silence may be another."""
+    if spell.mails:
+        return [Rest(member_id=member.id, at=now), Done(due=due)]
+    return [_look_again(due, spell, _send_slot(now + playbook.reengagement.spacing[-1], member, playbook))]
+
+
+def _tell_of_the_gone(spell: Spell, member: Member, playbook: Playbook, *, reason: str, at: datetime) -> list[Action]:
+    if spell.attempts >= playbook.reengagement.max_attempts:
+        return []
+    return [_skip(_asked(spell, at), member, playbook, reason=reason, at=at)]
 
 
 def _spell(due: Due, member: Member) -> Spell:
     """The silence that the timer remembers, or a new one when the member has done something since.
 
-    What they did before they were asked, but is told late, is no answer to having been asked.
+    What they did before their last turn, but is told late, is no answer to it: the turns go on, of a silence that
+    began later.
     """
     spell, seen = _STATE.validate_python(due.state), last_seen(member)
-    known = spell.asked_at or spell.since
-    return Spell(since=seen) if known is None or seen > known else spell
+    if spell.since is None or (seen > spell.since and (spell.asked_at is None or seen > spell.asked_at)):
+        return Spell(since=seen)
+    return spell.model_copy(update={"since": max(spell.since, seen)})
 
 
-def _asked(spell: Spell, at: datetime) -> Spell:
-    return spell.model_copy(update={"attempts": spell.attempts + 1, "asked_at": at})
+def _asked(spell: Spell, at: datetime, *, mails: int = 0) -> Spell:
+    return spell.model_copy(update={"attempts": spell.attempts + 1, "asked_at": at, "mails": spell.mails + mails})
 
 
 def _due_at(spell: Spell, member: Member, playbook: Playbook) -> datetime:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -166,3 +166,46 @@ def test_the_figures_are_looked_at_only_when_something_bounced(app: App, wire: W
     wire.requests.clear()
     follow_up_all(app, JOINED)
     assert wire.requests == {"Query": 4}
+
+
+def test_what_bounces_while_the_figures_are_looked_at_is_looked_at_too(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pulses(app, "send", 20)
+    ask_to_look(app, JOINED)
+    count = app.store.pulse
+
+    def meanwhile(kind: str, since: datetime, until: datetime) -> int:
+        counted = count(kind, since, until)
+        if kind == "complaint":
+            pulses(app, "bounce", 2)
+            ask_to_look(app, JOINED)
+        return counted
+
+    with monkeypatch.context() as busy:
+        busy.setattr(app.store, "pulse", meanwhile)
+        follow_up_all(app, JOINED)
+    assert app.store.pause() is None
+    follow_up_all(app, JOINED + timedelta(minutes=1))
+    assert app.store.pause() is not None
+
+
+def test_a_pending_look_does_not_swallow_ses_s_own_pause(app: App) -> None:
+    ask_to_look(app, JOINED)
+    ask_to_look(app, JOINED, "account_suspended")
+    follow_up_all(app, JOINED)
+    pause = app.store.pause()
+    assert pause is not None
+    assert pause.reason == "account_suspended"
+    assert app.store.agenda() == []
+
+
+def test_a_paused_mail_asks_again_only_a_few_times_a_day(paused: App, wire: Wire) -> None:
+    send_planned(a_planned_mail(), paused, JOINED, pause=paused.store.pause())
+    wire.requests.clear()
+    for minutes in range(1, 24 * 60, 10):
+        now = JOINED + timedelta(minutes=minutes)
+        follow_up_all(paused, now)
+        for planned in drain(paused):
+            send_planned(planned, paused, now, pause=paused.store.pause())
+    assert wire.requests["SendMessageBatch"] <= 4

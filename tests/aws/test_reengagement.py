@@ -131,6 +131,20 @@ def test_a_tick_told_twice_asks_once(app: App, wire: Wire) -> None:
     assert wire.requests["SendEmail"] == 3
 
 
+def test_two_members_who_prove_to_be_one_keep_a_timer(app: App) -> None:
+    people(app, "U1")
+    [timer] = app.store.agenda()
+    app.store.done(timer)
+    first = member_of(app, "U1")
+    profile = Profile(email="U1@example.com", email_verified=True)
+    later = SEEN + timedelta(days=3)
+    other = joined(id="discourse:1", platform="discourse", actor="7", at=later, profile=profile)
+    posted_before = posted(id="discourse:2", platform="discourse", actor="7", at=later - timedelta(hours=1))
+    assert react([posted_before], app, later) == {}
+    assert react([other], app, later) == {}
+    assert first.id in {due.member_id for due in app.store.agenda()}
+
+
 def test_activity_writes_no_agenda(app: App, wire: Wire) -> None:
     people(app, "U1")
     wire.requests.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,6 +104,34 @@ class TestNotSent:
         )
         assert [due.due_at for due in on_agenda(ada)] == [JOINED + timedelta(days=1)]
         assert wire.requests["SendEmail"] == 1
+
+    def test_a_write_that_fails_while_deferring_loses_no_mail(
+        self, ada: App, wire: Wire, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        night = JOINED + timedelta(hours=10)
+        settle, failing = ada.store.settle, [True]
+
+        def away_once(*arguments: Any, **changes: Any) -> bool:
+            if failing and failing.pop():
+                raise Unavailable("the table is away")
+            return settle(*arguments, **changes)
+
+        monkeypatch.setattr(ada.store, "settle", away_once)
+        with pytest.raises(Unavailable):
+            send_planned(a_planned_mail(), ada, night)
+        assert send_planned(a_planned_mail(), ada, night).reason == "quiet_hours"
+        morning = JOINED + timedelta(hours=19)
+        follow_up_all(ada, morning)
+        assert send_planned(a_planned_mail(), ada, morning).status is SendStatus.SENT
+        assert wire.requests["SendEmail"] == 1
+
+    def test_a_mail_that_waited_says_for_what(self, ada: App) -> None:
+        waited = a_planned_mail(waited_for="quiet_hours")
+        assert send_planned(waited, ada, JOINED).waited_for == "quiet_hours"
+        assert line(ada).waited_for == "quiet_hours"
+        late = a_planned_mail("check_in", waited_for="budget")
+        send_planned(late, ada, JOINED + timedelta(days=9))
+        assert (line(ada, "check_in").reason, line(ada, "check_in").waited_for) == ("stale", "budget")
 
 
 class TestThrottled:

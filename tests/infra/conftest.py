@@ -34,6 +34,7 @@ def other_template() -> Template:
         "domain_name": "go.community.example.com",
         "certificate_arn": "arn:aws:acm:eu-west-1:111122223333:certificate/00000000-0000-0000-0000-000000000000",
         "alarm_topic_arn": "arn:aws:sns:eu-west-1:111122223333:alarms",
+        "opens_and_clicks": "true",
     }
     read: Template = json.loads((assembly(context) / "Flywheel.template.json").read_text(encoding="utf-8"))
     return read

@@ -242,6 +242,14 @@ def test_links_and_webhooks_use_the_own_domain(other_template: Template) -> None
     assert domain in of_type(other_template, "AWS::ApiGatewayV2::DomainName")
 
 
+def test_opens_and_clicks_are_told_only_where_asked_for(template: Template, other_template: Template) -> None:
+    def told(one: Template) -> set[str]:
+        (destination,) = of_type(one, "AWS::SES::ConfigurationSetEventDestination").values()
+        return set(destination["EventDestination"]["MatchingEventTypes"])
+
+    assert told(other_template) - told(template) == {"open", "click"}
+
+
 def test_alarms_go_to_the_given_topic(other_template: Template) -> None:
     for alarm in of_type(other_template, "AWS::CloudWatch::Alarm").values():
         assert alarm["AlarmActions"] == ["arn:aws:sns:eu-west-1:111122223333:alarms"]

@@ -237,6 +237,21 @@ ONE_MISTAKE: list[tuple[Path_, object, str]] = [
         "categories.all: must have another name: this one stands for all categories",
     ),
     (["breaker", "window"], "90m", "breaker.window: must be whole hours or days, at most 7d; got 90m"),
+    (
+        ["reengagement", "mail"],
+        "mail_paused",
+        "reengagement.mail: must be a marketing mail, which asks for consent; 'mail_paused' is service",
+    ),
+    (
+        ["reengagement", "send_at"],
+        "22:00",
+        "reengagement.send_at: must lie outside quiet hours (21:00 to 08:00); got 22:00",
+    ),
+    (
+        ["onboarding", "send_at"],
+        "07:59",
+        "onboarding.send_at: must lie outside quiet hours (21:00 to 08:00); got 07:59",
+    ),
     (["breaker", "window"], "8d", "breaker.window: must be whole hours or days, at most 7d; got 8d"),
     (["breaker", "window"], "0h", "breaker.window: must be whole hours or days, at most 7d; got 0d"),
     (

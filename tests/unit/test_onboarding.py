@@ -136,7 +136,8 @@ class TestTimes:
     def test_any_step_in_any_zone_shows_its_local_time_on_its_local_day(
         self, zone: str, joined_at: datetime, clock: time, day: int
     ) -> None:
-        playbook = a_playbook(send_at=clock.strftime("%H:%M"), steps=[{"key": "only", "day": day, "mail": "welcome"}])
+        steps = [{"key": "only", "day": day, "mail": "welcome"}]
+        playbook = a_playbook(at_any_hour=True, send_at=clock.strftime("%H:%M"), steps=steps)
         [step] = playbook.onboarding.steps
         due_at = onboarding.step_due_at(
             step, onboarding.Enrolment(joined_at=joined_at), playbook, a_member(timezone=zone)

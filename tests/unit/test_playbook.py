@@ -261,7 +261,7 @@ class TestRoundTrip:
         names = ("min_gap", "stale_after", "wait_for_address")
         changes: dict[str, str] = dict(zip(names, durations, strict=False)) | {"send_at": clock}
         longest = durations[3] if durations[3].endswith("d") else "90d"
-        playbook = a_playbook(**changes, open_for=longest)
+        playbook = a_playbook(at_any_hour=True, **changes, open_for=longest)
         assert Playbook.model_validate_json(playbook.model_dump_json(by_alias=True)) == playbook
 
 

@@ -18,7 +18,7 @@ from shared.members import choose, fold
 from shared.model import Consent, Due, Member
 from shared.playbook import Playbook, check
 from shared.programmes import PROGRAMMES
-from shared.programmes.reengagement import NAME, Spell, no_longer, on_due, on_event, plan, rearrange
+from shared.programmes.reengagement import NAME, Spell, no_longer, on_due, on_event, plan, rearrange, wake
 from tests.builders import a_member, a_playbook, at, joined, posted, raw_playbook, updated
 
 DAY = timedelta(days=1)
@@ -136,7 +136,7 @@ class TestAttempts:
 
     def test_peace_comes_when_the_last_attempt_had_its_chance(self) -> None:
         last = at("2030-05-18T08:00Z")
-        state = {"since": SEEN, "attempts": 3, "asked_at": last}
+        state = {"since": SEEN, "attempts": 3, "asked_at": last, "mails": 3}
         [waits] = on_due(timer(last + DAY, **state), silent(), a_playbook(), last + DAY)
         assert isinstance(waits, Advance)
         assert waits.due_at == last + 14 * DAY
@@ -219,9 +219,20 @@ class TestSkips:
         assert tried == Try(send_id=skip.send_id, group="held_out", at=FIRST)
         assert kinds([again]) == ["Advance"]
 
-    def test_who_is_held_out_is_held_out_every_time(self) -> None:
-        told = live(a_held_out(), timer())
-        assert Counter(kinds(told)) == {"Skip": 3, "Try": 3, "Rest": 1, "Done": 1}
+    def test_who_is_held_out_is_held_out_every_time_and_never_dormant(self) -> None:
+        due, told = timer(), list[Action]()
+        for _ in range(8):
+            actions = on_due(due, a_held_out(), a_playbook(), due.due_at)
+            [moved] = [action for action in actions if isinstance(action, Advance)]
+            told += [action for action in actions if not isinstance(action, Advance)]
+            assert moved.due_at >= due.due_at + 14 * DAY
+            due = due.model_copy(update={"due_at": moved.due_at, "state": moved.state})
+        assert Counter(kinds(told)) == {"Skip": 3, "Try": 3}
+
+    def test_who_switched_just_this_off_is_not_silenced_for_all(self) -> None:
+        refusing = silent(consent={"reengagement": Consent(given=False, at=SEEN)})
+        ended = timer(FIRST, since=SEEN, attempts=3, asked_at=FIRST - 60 * DAY)
+        assert kinds(on_due(ended, refusing, a_playbook(), FIRST)) == ["Advance"]
 
 
 class TestDormant:
@@ -236,6 +247,46 @@ class TestDormant:
     def test_an_old_event_told_late_wakes_nobody(self) -> None:
         late = posted(at=at("2030-05-01T08:00Z"))
         assert on_event(late, self.DORMANT, fold(self.DORMANT, late), a_playbook()) == []
+
+
+class TestReturns:
+    REJOINED = at("2030-02-03T12:00Z")
+
+    def test_who_joins_again_is_not_missed_the_next_morning(self) -> None:
+        back = silent(status_at=self.REJOINED, dormant_at=at("2030-01-20T12:00Z"))
+        [arm] = on_event(joined(at=self.REJOINED), None, back, a_playbook())
+        assert isinstance(arm, Arm)
+        assert arm.due_at - self.REJOINED >= 30 * DAY
+
+    def test_a_silence_after_joining_again_is_a_new_one(self) -> None:
+        back = silent(status_at=self.REJOINED)
+        sends = [action for action in live(back, timer(at("2030-03-06T09:00Z"))) if isinstance(action, SendMail)]
+        assert [str(send.send_id).split("/")[3] for send in sends] == ["20300203"] * 3
+
+    def test_a_changed_profile_wakes_nobody(self) -> None:
+        dormant = silent(dormant_at=at("2030-06-01T08:00Z"))
+        change = updated(Profile(name="Ada L."), at=at("2030-07-01T08:00Z"))
+        assert on_event(change, dormant, fold(dormant, change), a_playbook()) == []
+
+    def test_an_old_event_told_late_moves_the_silence_not_the_turns(self) -> None:
+        asked = timer(at("2030-03-18T09:00Z"), since=SEEN, attempts=1, asked_at=FIRST, mails=1)
+        late = silent(last_active_at=at("2030-01-11T12:00Z"))
+        sends = [action for action in live(late, asked) if isinstance(action, SendMail)]
+        assert [send.send_id.step for send in sends] == ["attempt2", "attempt3"]
+        assert [no_longer(send.send_id, late, a_playbook()) for send in sends] == [None, None]
+
+    def test_two_who_prove_to_be_one_have_a_timer(self) -> None:
+        assert kinds(wake(silent(), a_playbook(), FIRST)) == ["Arm"]
+        assert wake(silent(dormant_at=FIRST), a_playbook(), FIRST) == []
+
+    def test_only_the_first_day_back_arms(self) -> None:
+        member = silent(dormant_at=at("2030-06-01T08:00Z"))
+        arms = []
+        for day in range(5):
+            event = posted(at=at("2030-07-01T08:00Z") + day * DAY)
+            member = fold(member, event)
+            arms.append(len(on_event(event, member, member, a_playbook())))
+        assert arms == [1, 0, 0, 0, 0]
 
 
 class TestNoLonger:
@@ -265,6 +316,10 @@ class TestPlan:
         assert isinstance(moved, Advance)
         assert moved.due_at == at("2030-01-22T09:00Z")
         assert rearrange(timer(), silent(), a_playbook()) == []
+
+    def test_an_edit_writes_no_timer_that_is_early(self) -> None:
+        sooner = self.edited(send_at="12:00")
+        assert rearrange(timer(), silent(last_active_at=FIRST - DAY), sooner) == []
 
     def test_a_timer_brought_forward_into_the_past_asks_at_the_next_send_time(self) -> None:
         sooner = self.edited(inactive_days="20", spacing=["20d", "45d", "60d"])
