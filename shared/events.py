@@ -102,11 +102,15 @@ class BaseEvent(Frozen):
 
 
 class MemberJoined(BaseEvent):
-    """A person became part of the community; `returning` when a ban or suspension was lifted."""
+    """A person became part of the community; `returning` when a ban or suspension was lifted.
+
+    `invited_by` is the id, on the same platform, of the member whose invitation they took.
+    """
 
     type: Literal["member.joined"] = "member.joined"
     profile: Profile = Profile()
     returning: bool = False
+    invited_by: str | None = None
 
 
 class MemberLeft(BaseEvent):
@@ -212,6 +216,12 @@ class ContentPublished(BaseEvent):
         return self.occurred_at
 
 
+class ReferralClicked(BaseEvent):
+    """Somebody followed the referral link of `actor`; `object` names the click."""
+
+    type: Literal["referral.clicked"] = "referral.clicked"
+
+
 class ReferralSignedUp(BaseEvent):
     """`actor`, the referee, signed up with a referral: the opaque `ref` of the click, or the referrer's code."""
 
@@ -237,6 +247,7 @@ CommunityEvent = (
     | FeedbackImplemented
     | ContentApproved
     | ContentPublished
+    | ReferralClicked
     | ReferralSignedUp
 )
 

@@ -95,6 +95,7 @@ class Member(Frozen):
     chosen_locale: str | None = None
     send_hour: int | None = Field(default=None, ge=0, le=23)
     chosen_at: Utc | None = None
+    touched_at: Utc | None = None
     absorbed: frozenset[str] = frozenset()
     merged_into: str | None = None
 
@@ -210,6 +211,31 @@ class Attempt(Frozen):
     send_id: str
     member_id: str
     group: Group
+    at: Utc
+
+
+class Touch(Frozen):
+    """Something that says who brought a referee: a click, a code, an invitation.
+
+    `at` is when it happened, `told_at` when we were told; `source` is by what door it came.
+    """
+
+    referee_id: str
+    referrer_id: str
+    at: Utc
+    told_at: Utc
+    source: Literal["link", "code", "invitation", "join_page"]
+    utm: dict[str, str] = {}
+
+
+class Attribution(Frozen):
+    """Whose referee a member is, for good: the first touch of all that were told within the settling time."""
+
+    referee_id: str
+    referrer_id: str
+    touched_at: Utc
+    source: str
+    utm: dict[str, str] = {}
     at: Utc
 
 

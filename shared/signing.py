@@ -5,15 +5,20 @@ A token never expires by itself and says nothing to who reads it but opaque ids,
 
 from __future__ import annotations
 
+from base64 import b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from hashlib import sha256
+from hmac import compare_digest, digest
 from typing import Any, Literal
 
 from itsdangerous import BadData, URLSafeSerializer
 
 from shared.errors import FlywheelError, InvalidToken
 
-Purpose = Literal["unsubscribe", "survey", "preferences", "bonus"]
+Purpose = Literal["unsubscribe", "survey", "preferences", "bonus", "referral"]
+
+CHECK = 5
+"""Bytes of the keyed check in a referral code: of a million million guesses, each a request, one is right."""
 
 
 class Signer:
@@ -45,7 +50,30 @@ class Signer:
             raise InvalidToken("this token does not hold what its purpose needs")
         return tuple(parts)
 
+    def code(self, member_id: str) -> str:
+        """The code of a member's referral link, 20 letters: who it is and a keyed check, so nothing need be stored.
+
+        ValueError for an id that is not one of a member's.
+        """
+        who = bytes.fromhex(member_id.removeprefix("m"))
+        return urlsafe_b64encode(who + _check(who, self._keys[-1])).decode().rstrip("=")
+
+    def member_of(self, code: str) -> str:
+        """Whose referral link has this code; InvalidToken when none has."""
+        try:
+            raw = b64decode(code + "=" * (-len(code) % 4), altchars=b"-_", validate=True)
+        except (ValueError, UnicodeEncodeError) as exc:
+            raise InvalidToken("this is no referral code of ours") from exc
+        who, check = raw[:-CHECK], raw[-CHECK:]
+        if not any(compare_digest(check, _check(who, key)) for key in self._keys):
+            raise InvalidToken("this is no referral code of ours")
+        return f"m{who.hex()}"
+
     def _serializer(self, purpose: Purpose) -> URLSafeSerializer:
         return URLSafeSerializer(
             self._keys, salt=f"flywheel.{purpose}.v1", signer_kwargs={"digest_method": sha256, "key_derivation": "hmac"}
         )
+
+
+def _check(who: bytes, key: str) -> bytes:
+    return digest(key.encode(), b"flywheel.code.v1" + who, sha256)[:CHECK]

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from zlib import crc32
 
 from shared.addresses import address_hash
-from shared.model import Identity, SendId, stamp
+from shared.model import Identity, SendId, Touch, stamp
 
 LOG_SHARDS = 8
 AGENDA_SHARDS = 4
@@ -102,6 +102,21 @@ def attempt_partitions(programme: str, since: datetime, until: datetime) -> Iter
     while datetime(year, month, 1, tzinfo=UTC) < until:
         yield f"ATTEMPTS#{programme}#{year:04}-{month:02}"
         year, month = (year, month + 1) if month < 12 else (year + 1, 1)
+
+
+def touch(touch: Touch) -> Key:
+    """One touch of a referee; in order of when it happened."""
+    return f"REFEREE#{touch.referee_id}", f"TOUCH#{stamp(touch.at)}#{touch.referrer_id}#{touch.source}"
+
+
+def attribution(referee_id: str) -> Key:
+    """Whose referee a member is."""
+    return f"REFEREE#{referee_id}", "ATTRIBUTION"
+
+
+def invited(email: str) -> str:
+    """The partition of the touches of an address that was left on our join page."""
+    return f"INVITED#{address_hash(email)}"
 
 
 def pulse(kind: str, send_id: SendId, at: datetime) -> Key:
