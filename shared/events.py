@@ -51,6 +51,10 @@ def _web_address(text: str) -> str:
     return text
 
 
+Gift = Literal["badge", "premium_days", "premium_lifetime", "level"]
+"""What a reward gives."""
+
+
 class Frozen(BaseModel):
     """A value: immutable, strict about names it does not know, and silent about values: an error may end in a log."""
 
@@ -176,11 +180,21 @@ class SurveyAnswered(BaseEvent):
 
 
 class PurchaseMade(BaseEvent):
-    """`actor` bought something for `amount` minor units of `currency` (ISO 4217)."""
+    """`actor` bought something for `amount` minor units of `currency` (ISO 4217).
+
+    `payer` is an opaque id of what it was paid with, the same for every purchase from it.
+    """
 
     type: Literal["purchase.made"] = "purchase.made"
     amount: int = Field(ge=0)
     currency: str = Field(pattern=r"^[A-Z]{3}$")
+    payer: str | None = Field(default=None, max_length=100)
+
+
+class PurchaseRefunded(BaseEvent):
+    """The purchase `object` of `actor` was paid back."""
+
+    type: Literal["purchase.refunded"] = "purchase.refunded"
 
 
 class TicketOpened(BaseEvent):
@@ -243,6 +257,7 @@ CommunityEvent = (
     | EventAttended
     | SurveyAnswered
     | PurchaseMade
+    | PurchaseRefunded
     | TicketOpened
     | FeedbackImplemented
     | ContentApproved

@@ -11,7 +11,7 @@ from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from shared.addresses import address_hash, usable_address
-from shared.events import ACTIVITY, CommunityEvent, MemberJoined, MemberLeft, MemberUpdated
+from shared.events import ACTIVITY, CommunityEvent, MemberJoined, MemberLeft, MemberUpdated, PurchaseMade
 from shared.localtime import is_zone
 from shared.model import Consent, Identity, Member, MemberStatus, SoftBounce, Suppression, member_id_of
 from shared.playbook import ALL_MARKETING, Condition, Mail, Playbook
@@ -58,6 +58,9 @@ def fold(member: Member, event: CommunityEvent) -> Member:
         changes |= _status(member, event.reason, at)
     if isinstance(event, MemberJoined | MemberUpdated):
         changes |= _told(member, _says(event), dict.fromkeys(_says(event), at))
+    if isinstance(event, PurchaseMade):
+        changes["first_purchase_at"] = _earliest(member.first_purchase_at, at)
+        changes["payers"] = member.payers | ({event.payer} if event.payer else set())
     if event.type in ACTIVITY:
         changes |= _activity(member, event)
     return _forgetful(member.model_copy(update=changes))
@@ -65,7 +68,7 @@ def fold(member: Member, event: CommunityEvent) -> Member:
 
 def absorb(survivor: Member, merged: Member) -> Member:
     """The member that remains when one person turns out to have been two: as if all had been told of the one."""
-    firsts = ("joined_at", "first_post_at", "first_comment_at", "survey_answered_at")
+    firsts = ("joined_at", "first_post_at", "first_comment_at", "survey_answered_at", "first_purchase_at", "touched_at")
     changes: dict[str, object] = {name: _earliest(getattr(survivor, name), getattr(merged, name)) for name in firsts}
     seen = [moment for moment in (survivor.last_active_at, merged.last_active_at) if moment]
     changes["last_active_at"] = max(seen, default=None)
@@ -75,6 +78,8 @@ def absorb(survivor: Member, merged: Member) -> Member:
         changes |= _status(survivor, merged.status, merged.status_at)
     changes["identities"] = survivor.identities | merged.identities
     changes["active_days"] = survivor.active_days | merged.active_days
+    changes["payers"] = survivor.payers | merged.payers
+    changes["level"] = survivor.level or merged.level
     for category, decision in merged.consent.items():
         survivor = decide(survivor, category, decision)
     for address, suppression in merged.suppressions.items():
@@ -125,6 +130,16 @@ def bounce_softly(member: Member, send: str, bounce: SoftBounce) -> Member:
 def rest(member: Member, at: datetime) -> Member:
     """The member after we stopped asking them to come back."""
     return member if member.dormant_at and member.dormant_at >= at else member.model_copy(update={"dormant_at": at})
+
+
+def touch(member: Member, at: datetime) -> Member:
+    """The member after something told who brought them; the earliest such moment is kept."""
+    return member.model_copy(update={"touched_at": _earliest(member.touched_at, at)})
+
+
+def raise_to(member: Member, level: str) -> Member:
+    """The member after they were given a level."""
+    return member.model_copy(update={"level": level})
 
 
 def choose(member: Member, *, locale: str | None, hour: int | None, at: datetime) -> Member:

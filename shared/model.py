@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import Field, JsonValue
 
-from shared.events import Frozen, HighlightKind, Role, Utc
+from shared.events import Frozen, Gift, HighlightKind, Role, Utc
 
 MemberStatus = Literal["active", "left", "removed", "banned"]
 
@@ -96,6 +96,9 @@ class Member(Frozen):
     send_hour: int | None = Field(default=None, ge=0, le=23)
     chosen_at: Utc | None = None
     touched_at: Utc | None = None
+    first_purchase_at: Utc | None = None
+    payers: frozenset[str] = frozenset()
+    level: str | None = None
     absorbed: frozenset[str] = frozenset()
     merged_into: str | None = None
 
@@ -236,6 +239,63 @@ class Attribution(Frozen):
     touched_at: Utc
     source: str
     utm: dict[str, str] = {}
+    at: Utc
+
+
+class Void(Frozen):
+    """Something that undoes a referral if it happened within its hold: a leave, a removal, a ban, a refund."""
+
+    reason: Literal["left", "removed", "banned", "refunded"]
+    at: Utc
+
+
+ReferralStatus = Literal["attributed", "qualified", "voided", "in_review", "rejected"]
+
+
+class Referral(Frozen):
+    """A referee of a referrer, and how far it came. `evidence` is what a person is to look at when `in_review`.
+
+    Only `attributed` and `in_review` are left for another status: the rest is final, but that a qualified one may yet
+    be put in review or rejected.
+    """
+
+    referrer_id: str
+    referee_id: str
+    status: ReferralStatus
+    at: Utc
+    attributed_at: Utc
+    reason: str | None = None
+    evidence: list[str] = Field(default_factory=list)
+
+
+class Reward(Frozen):
+    """Something granted to a member, once: `rule` is the playbook's key, `because` the referee whose referral did it.
+
+    `fulfilled_at` is when its receiver took it, `refused_at` when they said they never will.
+    """
+
+    member_id: str
+    rule: str
+    gives: Gift
+    days: int | None = None
+    level: str | None = None
+    because: str
+    granted_at: Utc
+    fulfilled_at: Utc | None = None
+    refused_at: Utc | None = None
+
+    @property
+    def id(self) -> str:
+        """What a receiver tells it by: the same however often it is told."""
+        return f"{self.member_id}.{self.rule}"
+
+
+class Reversal(Frozen):
+    """A reward was taken back: a second fact beside the first, which stays. It is never granted again."""
+
+    member_id: str
+    rule: str
+    reason: str
     at: Utc
 
 

@@ -11,6 +11,7 @@ from shared.playbook.model import (
     Written,
 )
 from shared.playbook.reading import check, load, schema
+from shared.playbook.referrals import Referrals, RewardRule
 from shared.playbook.terms import Condition, Weekday
 
 __all__ = [
@@ -27,6 +28,8 @@ __all__ = [
     "QuietHours",
     "RecurringEvent",
     "Reengagement",
+    "Referrals",
+    "RewardRule",
     "Step",
     "Weekday",
     "Written",

@@ -13,6 +13,7 @@ from shared.errors import Problem
 from shared.events import Frozen, HighlightKind
 from shared.playbook.mail import ALL_MARKETING, Bonus, Breaker, Category, Limits, Mail, Manager, Sender
 from shared.playbook.problems import names, raise_problems
+from shared.playbook.referrals import Referrals
 from shared.playbook.terms import (
     Condition,
     Duration,
@@ -262,6 +263,7 @@ class Playbook(Frozen):
     mails: dict[Key, Mail] = Field(min_length=1)
     onboarding: Onboarding
     reengagement: Reengagement
+    referrals: Referrals
     bonuses: dict[Key, Bonus] = {}
     content: Content
     health_score: HealthScore
@@ -297,9 +299,14 @@ class Playbook(Frozen):
                 yield f"mails.{name}.bonus", "bonus", mail.bonus, "bonuses"
         for at, step in enumerate(self.onboarding.steps) if self._part("onboarding") else ():
             yield f"onboarding.steps[{at}].mail", "mail", step.mail, "mails"
-        for part in ("reengagement", "breaker"):
+        for part, key in (
+            ("reengagement", "mail"),
+            ("breaker", "mail"),
+            ("referrals", "mail"),
+            ("referrals", "referee_mail"),
+        ):
             if self._part(part):
-                yield f"{part}.mail", "mail", self._part(part).mail, "mails"
+                yield f"{part}.{key}", "mail", getattr(self._part(part), key), "mails"
         for name, one in self._part("managers").items():
             yield f"managers.{name}.locale", "locale", one.locale, "locales"
 

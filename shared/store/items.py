@@ -14,7 +14,7 @@ from shared.store.wire import attributes
 KEPT = timedelta(days=400)
 """How long events and the send ledger are kept: beyond every retry, redrive and yearly comparison."""
 
-SETS = {"identities", "active_days", "absorbed"}
+SETS = {"identities", "active_days", "absorbed", "payers"}
 """Fields of a member that are sets, kept in order so that the same member is the same item."""
 
 

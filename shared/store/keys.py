@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from zlib import crc32
 
 from shared.addresses import address_hash
-from shared.model import Identity, SendId, Touch, stamp
+from shared.model import Identity, Referral, SendId, Touch, stamp
 
 LOG_SHARDS = 8
 AGENDA_SHARDS = 4
@@ -112,6 +112,31 @@ def touch(touch: Touch) -> Key:
 def attribution(referee_id: str) -> Key:
     """Whose referee a member is."""
     return f"REFEREE#{referee_id}", "ATTRIBUTION"
+
+
+def void(referee_id: str, at: datetime, reason: str) -> Key:
+    """Something that may undo a member's referral."""
+    return f"REFEREE#{referee_id}", f"VOID#{stamp(at)}#{reason}"
+
+
+def referral(referrer_id: str, referee_id: str) -> Key:
+    """A referee of a referrer."""
+    return f"MEMBER#{referrer_id}", f"REFERRAL#{referee_id}"
+
+
+def reward(member_id: str, rule: str) -> Key:
+    """A reward of a member: one a rule, for ever."""
+    return f"MEMBER#{member_id}", f"REWARD#{rule}"
+
+
+def reversal(member_id: str, rule: str) -> Key:
+    """That a reward was taken back."""
+    return f"MEMBER#{member_id}", f"REWARD#{rule}#REVERSED"
+
+
+def review(referral: Referral) -> Key:
+    """A referral that waits for a person."""
+    return "REVIEW", f"{referral.referrer_id}#{referral.referee_id}"
 
 
 def invited(email: str) -> str:

@@ -1,0 +1,84 @@
+"""What speaks against a referral: each suspicion as one line of evidence for the person who decides. Pure.
+
+Nothing is refused by itself: a suspicious referral waits for review.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from disposable_email_domains import blocklist
+
+from shared.model import Member, Referral
+from shared.playbook import Referrals
+
+_GMAIL = {"gmail.com", "googlemail.com"}
+
+
+def canonical_address(email: str) -> str:
+    """An address as its owner's provider reads it: without a plus tag, and for Gmail without dots."""
+    local, _, domain = email.strip().lower().rpartition("@")
+    local = local.partition("+")[0]
+    if domain in _GMAIL:
+        return f"{local.replace('.', '')}@gmail.com"
+    return f"{local}@{domain}"
+
+
+def is_disposable(email: str) -> bool:
+    """Whether an address is of a provider of throw-away addresses, or of a domain below one."""
+    labels = email.rpartition("@")[2].strip().lower().split(".")
+    return any(".".join(labels[at:]) in blocklist for at in range(len(labels) - 1))
+
+
+def evidence(
+    referee: Member,
+    referrer: Member,
+    *,
+    upline: Sequence[str],
+    others: Sequence[Referral],
+    fellows: Sequence[Member],
+    rules: Referrals,
+    referral: Referral,
+) -> list[str]:
+    """Everything that speaks against a referral.
+
+    `upline` are the ids of who brought the referrer, who brought those, and so on; `others` are the referrer's other
+    referrals, `fellows` their referees.
+    """
+    found = [
+        ("self", _same_person(referee, referrer)),
+        ("cycle", referee.id in upline),
+        ("disposable_address", bool(referee.email) and is_disposable(referee.email or "")),
+        ("never_active", referee.last_active_at is None),
+        (
+            f"more_than_{rules.suspicion.an_hour}_an_hour",
+            _busier(others, referral, timedelta(hours=1)) > rules.suspicion.an_hour,
+        ),
+        (
+            f"more_than_{rules.suspicion.a_day}_a_day",
+            _busier(others, referral, timedelta(days=1)) > rules.suspicion.a_day,
+        ),
+        ("one_payer", _sharing(referee, fellows) >= rules.suspicion.one_payer),
+    ]
+    return [what for what, holds in found if holds]
+
+
+def _same_person(one: Member, other: Member) -> bool:
+    if one.id == other.id:
+        return True
+    return bool(one.email and other.email) and canonical_address(one.email or "") == canonical_address(
+        other.email or ""
+    )
+
+
+def _busier(others: Sequence[Referral], referral: Referral, within: timedelta) -> int:
+    """The most referees that were attributed within such a stretch of time that has this one in it."""
+    moments = sorted([one.attributed_at for one in others] + [referral.attributed_at])
+    starts = [start for start in moments if start <= referral.attributed_at <= start + within]
+    return max(sum(start <= moment <= start + within for moment in moments) for start in starts)
+
+
+def _sharing(referee: Member, fellows: Sequence[Member]) -> int:
+    """How many referees, this one among them, paid with something that this one paid with."""
+    return 1 + sum(bool(fellow.payers & referee.payers) for fellow in fellows) if referee.payers else 0
