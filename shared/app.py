@@ -46,6 +46,9 @@ class Settings(Frozen):
 
     table: str = ""
     mail_queue_url: str = ""
+    reward_queue_url: str = ""
+    rewards_secret: str = ""
+    event_bus: str = ""
     webhook_secret: str = ""
     links_secret: str = ""
     links_url: str = ""
@@ -88,6 +91,11 @@ class App:
     def queue(self) -> MailQueue:
         """The mail queue."""
         return MailQueue(boto3.client("sqs", config=QUICK), self.settings.mail_queue_url)
+
+    @cached_property
+    def notices(self) -> NoticeQueue:
+        """The queue of rewards that are to be told of."""
+        return NoticeQueue(boto3.client("sqs", config=QUICK), self.settings.reward_queue_url)
 
     @cached_property
     def ses(self) -> Ses:

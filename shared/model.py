@@ -299,6 +299,16 @@ class Reversal(Frozen):
     at: Utc
 
 
+class RewardNotice(Frozen):
+    """A message of the reward queue: a reward that is to be told of; `tries` are the failed ones since `since`."""
+
+    member_id: str
+    rule: str
+    about: Literal["granted", "reversed"]
+    tries: int = 0
+    since: Utc | None = None
+
+
 class Pause(Frozen):
     """The breaker tripped: when, why and on what figures, and when an operator let mail go on."""
 

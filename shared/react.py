@@ -12,6 +12,7 @@ from functools import reduce
 from shared.actions import Action
 from shared.app import App
 from shared.apply import apply
+from shared.attribution import refer, take_up_again
 from shared.errors import Unavailable
 from shared.events import CommunityEvent, ContentPublished, MemberJoined, MemberUpdated
 from shared.members import absorb, discovered, fold
@@ -101,6 +102,7 @@ def _react_for(events: Sequence[CommunityEvent], new: Member | None, known: Know
     for key in dict.fromkeys(key for event in events for key in _keys_of(event)):
         saved = _own(key, saved, known, app, now)
     apply(decisions, app, now)
+    refer(events, saved, app, now)
 
 
 def _reactions(event: CommunityEvent, before: Member | None, member: Member, app: App) -> list[list[Action]]:
@@ -146,6 +148,7 @@ def _merge(one: Member, other: Member, app: App, now: datetime) -> Member:
     )
     absorbed = app.store.change_member(survivor.id, lambda current: absorb(current, merged))
     apply([programme.wake(absorbed or survivor, app.playbook, now) for programme in PROGRAMMES.values()], app, now)
+    take_up_again(absorbed or survivor, app, now)
     marked = app.store.merge_into(merged.id, survivor.id)
     if marked is not None:
         absorbed = app.store.change_member(survivor.id, lambda current: absorb(current, marked))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.events import CommunityEvent, MemberLeft, PurchaseRefunded
 from shared.fraud import evidence
@@ -103,12 +103,14 @@ def decide(case: Case, playbook: Playbook, now: datetime) -> Step:
 
 
 def _settle_attribution(case: Case, playbook: Playbook, now: datetime) -> Step:
-    if not case.touches:
+    settle_after = playbook.referrals.settle_after
+    touches = [touch for touch in case.touches if _brought(touch, case.referee, settle_after)]
+    if not touches:
         return Step()
-    settles_at = min(touch.told_at for touch in case.touches) + playbook.referrals.settle_after
+    settles_at = min(touch.told_at for touch in touches) + settle_after
     if settles_at > now:
         return Step(look_at=settles_at)
-    first = first_touch(case.touches)
+    first = first_touch(touches)
     settled = Attribution(
         referee_id=case.referee.id,
         referrer_id=first.referrer_id,
@@ -118,6 +120,11 @@ def _settle_attribution(case: Case, playbook: Playbook, now: datetime) -> Step:
         at=now,
     )
     return Step(attribute=settled, look_at=now)
+
+
+def _brought(touch: Touch, referee: Member, settle_after: timedelta) -> bool:
+    """Whether a touch can have brought the referee: whoever was a member long before was brought by nobody."""
+    return referee.joined_at is None or touch.at <= referee.joined_at + settle_after
 
 
 def _mine(case: Case) -> Referral | None:

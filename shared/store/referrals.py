@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from shared.model import Attribution, Referral, Reversal, Reward, Touch, Void, stamp
 from shared.store import keys
+from shared.store.items import expiry
 from shared.store.table import Table
 from shared.store.wire import attributes, key
 
@@ -60,6 +61,15 @@ class Referrals(Table):
             voids=[Void.model_validate(_plain(item, Void)) for item in items if _is(item, "VOID#")],
             attribution=min(attributions, key=lambda one: (one.touched_at, one.referrer_id), default=None),
         )
+
+    def note_invited(self, email: str, touch: Touch) -> bool:
+        """Remember who brought an address that was left on our join page, for when a member appears with it."""
+        where = keys.invited(email), f"TOUCH#{stamp(touch.at)}#{touch.referrer_id}"
+        return self._put_new(where, touch.model_dump(mode="json") | {"expires_at": expiry(touch.told_at)})
+
+    def invited(self, email: str) -> list[Touch]:
+        """The touches of an address that was left on our join page."""
+        return [Touch.model_validate(_plain(item, Touch)) for item in self._all(keys.invited(email))]
 
     # --- of a referrer ---------------------------------------------------------------------------
 

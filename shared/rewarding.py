@@ -1,0 +1,119 @@
+"""Takes up the referrals that are due: gathers each case, has its next step decided, and carries it out.
+
+Every step may be done again: an attribution, a referral and a reward are each put once, and a reward is announced
+until its case is closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from shared.app import App
+from shared.errors import FlywheelError
+from shared.members import raise_to
+from shared.model import Due, Member, RewardNotice
+from shared.programmes.referrals import NAME, Case, Step, decide
+from shared.store.keys import AGENDA_SHARDS
+
+PAGE = 25
+"""Items a query."""
+
+STEPS = 8
+"""More than a case ever takes at once; a bound, so that a mistake in the rules cannot go round for ever."""
+
+UPLINE = 10
+"""How far up it is looked for a circle of people who brought one another."""
+
+
+def settle_all(app: App, now: datetime) -> int:
+    """Take up every case that is due by `now`; how many there were.
+
+    One that fails does not hold up the others: all errors are raised together at the end.
+    """
+    failed: list[Exception] = []
+    looked_at = 0
+    for shard in range(AGENDA_SHARDS):
+        for _, items in app.store.due(NAME, shard, now, PAGE):
+            for due in items:
+                looked_at += 1
+                try:
+                    look(due, app, now)
+                except Exception as exc:  # noqa: BLE001 - raised with all the others once the rest is done
+                    exc.add_note(f"the referral of member {due.member_id}")
+                    failed.append(exc)
+    if failed:
+        raise ExceptionGroup(f"{len(failed)} referrals could not be settled", failed)
+    return looked_at
+
+
+def look(due: Due, app: App, now: datetime) -> None:
+    """Carry a case on as far as it goes now, then say when to look again, or close it."""
+    for _ in range(STEPS):
+        case = gather(due.member_id, app)
+        step = decide(case, app.playbook, now) if case else Step()
+        carry_out(step, app)
+        if step.look_at is None:
+            app.store.done(due)
+            return
+        if step.look_at > now:
+            app.store.advance(due, due.model_copy(update={"due_at": step.look_at}))
+            return
+    raise FlywheelError("a referral's case does not come to rest")
+
+
+def gather(referee_id: str, app: App) -> Case | None:
+    """What is known of a referee's case as of now; None when the referee is gone."""
+    referee = app.store.survivor(referee_id)
+    if referee is None:
+        return None
+    told = app.store.referee(_ids(referee))
+    referrer = app.store.survivor(told.attribution.referrer_id) if told.attribution else None
+    if referrer is None:
+        return Case(referee=referee, touches=told.touches, voids=told.voids, attribution=told.attribution)
+    theirs, own = app.store.standing(_ids(referrer)), app.store.standing(_ids(referee))
+    known = app.store.members(referral.referee_id for referral in theirs.referrals)
+    return Case(
+        referee=referee,
+        touches=told.touches,
+        voids=told.voids,
+        attribution=told.attribution,
+        referrer=referrer,
+        referrals=theirs.referrals,
+        fellows=[fellow for fellow in known.values() if fellow.id not in _ids(referee)],
+        upline=list(_upline(referrer, app)),
+        rewards=[*theirs.rewards, *own.rewards],
+    )
+
+
+def carry_out(step: Step, app: App) -> None:
+    """Do what a step says, each part as often as one likes."""
+    if step.attribute is not None:
+        app.store.attribute(step.attribute)
+    if step.settle is not None:
+        app.store.settle_referral(step.settle)
+    for reward in step.grant:
+        app.store.grant(reward)
+        if (level := reward.level) is not None:
+            app.store.change_member(reward.member_id, lambda member, level=level: raise_to(member, level))  # type: ignore[misc]
+    if step.announce:
+        app.notices.put(
+            [RewardNotice(member_id=one.member_id, rule=one.rule, about="granted") for one in step.announce]
+        )
+
+
+def _ids(member: Member) -> list[str]:
+    return [member.id, *sorted(member.absorbed)]
+
+
+def _upline(member: Member, app: App) -> Iterator[str]:
+    """Who brought a member, who brought those, and so on."""
+    seen = {member.id}
+    for _ in range(UPLINE):
+        attribution = app.store.referee(_ids(member)).attribution
+        above = app.store.survivor(attribution.referrer_id) if attribution else None
+        if above is None or above.id in seen:
+            return
+        yield above.id
+        seen.add(above.id)
+        member = above
