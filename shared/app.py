@@ -22,6 +22,7 @@ from shared.errors import FlywheelError, Unavailable
 from shared.events import Frozen
 from shared.mail import Mails
 from shared.mailqueue import MailQueue
+from shared.noticequeue import NoticeQueue
 from shared.pages import Pages
 from shared.playbook import Playbook
 from shared.ses import Pace, Ses

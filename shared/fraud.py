@@ -74,8 +74,8 @@ def _same_person(one: Member, other: Member) -> bool:
 
 def _busier(others: Sequence[Referral], referral: Referral, within: timedelta) -> int:
     """The most referees that were attributed within such a stretch of time that has this one in it."""
-    moments = sorted([one.attributed_at for one in others] + [referral.attributed_at])
-    starts = [start for start in moments if start <= referral.attributed_at <= start + within]
+    moments = sorted([one.touched_at for one in others] + [referral.touched_at])
+    starts = [start for start in moments if start <= referral.touched_at <= start + within]
     return max(sum(start <= moment <= start + within for moment in moments) for start in starts)
 
 

@@ -121,7 +121,7 @@ def _preferences(request: Visit, member: Member, app: App, now: datetime) -> Pag
     if changed is None:
         raise InvalidToken("the member of this token is gone")
     if changed.send_hour != member.send_hour:
-        apply([programme.wake(changed, now) for programme in PROGRAMMES.values()], app, now)
+        apply([programme.wake(changed, app.playbook, now) for programme in PROGRAMMES.values()], app, now)
     return _preferences_page(changed, app, now, saved=True)
 
 

@@ -263,7 +263,7 @@ class Referral(Frozen):
     referee_id: str
     status: ReferralStatus
     at: Utc
-    attributed_at: Utc
+    touched_at: Utc
     reason: str | None = None
     evidence: list[str] = Field(default_factory=list)
 

@@ -140,7 +140,7 @@ def _attributed(case: Case, attribution: Attribution, now: datetime) -> Referral
         referee_id=case.referee.id,
         status="attributed",
         at=now,
-        attributed_at=attribution.at,
+        touched_at=attribution.touched_at,
     )
 
 
