@@ -37,10 +37,21 @@ from infra.bundle import Asset
 from infra.observability import watch
 from shared.errors import UsageError
 
-FUNCTIONS = ("webhooks", "links", "react", "onboarding", "reengagement", "mailer", "mail_followups", "mail_feedback")
+FUNCTIONS = (
+    "webhooks",
+    "links",
+    "react",
+    "onboarding",
+    "reengagement",
+    "referral_rewards",
+    "reward_notices",
+    "mailer",
+    "mail_followups",
+    "mail_feedback",
+)
 """One for each module of functions/."""
 
-TICKING = ("onboarding", "reengagement", "mail_followups")
+TICKING = ("onboarding", "reengagement", "referral_rewards", "mail_followups")
 """Those that a schedule wakes, to take what is due of the agenda."""
 
 READ = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
@@ -53,6 +64,8 @@ TIMEOUTS = {
     "react": Duration.seconds(60),
     "onboarding": Duration.seconds(120),
     "reengagement": Duration.seconds(120),
+    "referral_rewards": Duration.seconds(120),
+    "reward_notices": Duration.seconds(60),
     "mailer": Duration.seconds(60),
     "mail_followups": Duration.seconds(120),
     "mail_feedback": Duration.seconds(30),
@@ -117,8 +130,12 @@ class Flywheel(cdk.Stack):
         self.mail_queue = self._queue(
             "Mail", received_at_most=10, invisible=Duration.seconds(6 * TIMEOUTS["mailer"].to_seconds())
         )
+        self.reward_queue = self._queue(
+            "Reward", received_at_most=5, invisible=Duration.seconds(6 * TIMEOUTS["reward_notices"].to_seconds())
+        )
+        self.bus = events.EventBus(self, "Bus", description="What Flywheel tells the rest of the house: rewards")
         self.dead = {name: self._queue(f"Dead{name}") for name in ("Log", "Schedules", "Feedback")}
-        self.webhook_secret, self.links_secret = self._secrets()
+        self.webhook_secret, self.links_secret, self.rewards_secret = self._secrets()
         self.configuration_set = ses.ConfigurationSet(
             self, "Mails", suppression_reasons=ses.SuppressionReasons.BOUNCES_AND_COMPLAINTS, reputation_metrics=True
         )
@@ -154,8 +171,17 @@ class Flywheel(cdk.Stack):
         self._may("react", ("dynamodb:ListStreams",), "*")  # this action knows no narrower resource
         self._may("react", (*READ, *WRITE), table)
         self._may("react", enqueue, mails)
+        self._may("react", read_secret, self.links_secret.secret_arn)
 
-        for ticking in TICKING:
+        rewards = self.reward_queue.queue_arn
+        self._may("referral_rewards", (*READ, *WRITE), table, agenda)
+        self._may("referral_rewards", enqueue, rewards)
+        self._may("reward_notices", (*READ, *WRITE), table)
+        self._may("reward_notices", enqueue, mails)
+        self._may("reward_notices", read_secret, self.rewards_secret.secret_arn)
+        self._may("reward_notices", ("events:PutEvents",), self.bus.event_bus_arn)
+
+        for ticking in ("onboarding", "reengagement", "mail_followups"):
             self._may(ticking, (*READ, *WRITE), table, agenda)
             self._may(ticking, enqueue, mails)
 
@@ -186,7 +212,7 @@ class Flywheel(cdk.Stack):
 
     def _triggers(self) -> None:
         self._route("webhooks", "/webhooks/{platform}", http.HttpMethod.POST)
-        self._route("links", "/l/{proxy+}", http.HttpMethod.GET, http.HttpMethod.POST)
+        self._route("links", "/l/{proxy+}", http.HttpMethod.GET, http.HttpMethod.HEAD, http.HttpMethod.POST)
         self._on_log()
         self.functions["mailer"].add_event_source(
             sources.SqsEventSource(
@@ -198,6 +224,10 @@ class Flywheel(cdk.Stack):
         # On the quarters of the clock, not of the deploy: every zone's full hours fall on one.
         self._tick("reengagement", scheduler.ScheduleExpression.cron(minute="0/15"))
         self._tick("mail_followups", every_minute)
+        self._tick("referral_rewards", scheduler.ScheduleExpression.rate(Duration.minutes(5)))
+        self.functions["reward_notices"].add_event_source(
+            sources.SqsEventSource(self.reward_queue, batch_size=1, report_batch_item_failures=True, max_concurrency=2)
+        )
         self._on_mail_events()
 
     def _route(self, function: str, path: str, *methods: http.HttpMethod) -> None:
@@ -302,11 +332,11 @@ class Flywheel(cdk.Stack):
         )
 
     def _dead_letter_queues(self) -> dict[str, sqs.IQueue]:
-        mail = self.mail_queue.dead_letter_queue
-        return {**self.dead, **({"Mail": mail.queue} if mail else {})}
+        dead = {"Mail": self.mail_queue.dead_letter_queue, "Reward": self.reward_queue.dead_letter_queue}
+        return {**self.dead, **{name: one.queue for name, one in dead.items() if one}}
 
-    def _secrets(self) -> tuple[secrets.Secret, secrets.Secret]:
-        """The operator fills the first, platform -> list of secrets; the second is made here, key id -> key."""
+    def _secrets(self) -> tuple[secrets.Secret, secrets.Secret, secrets.Secret]:
+        """The operator fills the first, platform -> list of secrets; the others are made here."""
         webhooks = secrets.Secret(
             self,
             "WebhookSecret",
@@ -331,7 +361,21 @@ class Flywheel(cdk.Stack):
             generate_secret_string=key,
             removal_policy=self.kept,
         )
-        return webhooks, links
+        # Letters and digits, four at a time, are base64 as they stand: what Standard Webhooks has for a secret.
+        sign = secrets.SecretStringGenerator(
+            secret_string_template="{}",  # noqa: S106 - what surrounds the secret
+            generate_string_key="current",
+            password_length=44,
+            exclude_punctuation=True,
+        )
+        rewards = secrets.Secret(
+            self,
+            "RewardsSecret",
+            description='Signs what rewards are told of, {"current": "<base64>"}; also "previous" while one is rotated',
+            generate_secret_string=sign,
+            removal_policy=self.kept,
+        )
+        return webhooks, links, rewards
 
     def _api(self) -> http.HttpApi:
         """The one door for the outside, at the own domain only where there is one."""
@@ -390,6 +434,9 @@ class Flywheel(cdk.Stack):
         return {
             "FLYWHEEL_TABLE": self.table.table_name,
             "FLYWHEEL_MAIL_QUEUE_URL": self.mail_queue.queue_url,
+            "FLYWHEEL_REWARD_QUEUE_URL": self.reward_queue.queue_url,
+            "FLYWHEEL_REWARDS_SECRET": self.rewards_secret.secret_arn,
+            "FLYWHEEL_EVENT_BUS": self.bus.event_bus_name,
             "FLYWHEEL_WEBHOOK_SECRET": self.webhook_secret.secret_arn,
             "FLYWHEEL_LINKS_SECRET": self.links_secret.secret_arn,
             "FLYWHEEL_LINKS_URL": self.public_url,
@@ -407,6 +454,9 @@ class Flywheel(cdk.Stack):
             "MailQueueUrl": self.mail_queue.queue_url,
             "WebhookSecretArn": self.webhook_secret.secret_arn,
             "LinksSecretArn": self.links_secret.secret_arn,
+            "RewardQueueUrl": self.reward_queue.queue_url,
+            "RewardsSecretArn": self.rewards_secret.secret_arn,
+            "EventBusName": self.bus.event_bus_name,
             "ConfigurationSet": self.configuration_set.configuration_set_name,
             "SenderDomains": ",".join(self._sender_domains()),
             "MailFeedbackFunction": self.functions["mail_feedback"].function_name,
