@@ -125,10 +125,14 @@ class MemberLeft(BaseEvent):
 
 
 class MemberUpdated(BaseEvent):
-    """A person's profile changed: name, address, zone, language or role."""
+    """A person's profile changed: name, address, zone, language or role.
+
+    `invited_by` as when joining: some communities tell it only once they have let a person in.
+    """
 
     type: Literal["member.updated"] = "member.updated"
     profile: Profile
+    invited_by: str | None = None
 
 
 class PostCreated(BaseEvent):

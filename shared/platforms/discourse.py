@@ -99,7 +99,12 @@ class _Delivery:
 
 def _user_created(actor: str, user: Node, delivery: _Delivery) -> CommunityEvent:
     fields = delivery.fields(actor, actor, user.moment("created_at"))
-    return MemberJoined(**fields, profile=_profile(user, verified=user.flag("active")))
+    return MemberJoined(**fields, profile=_profile(user, verified=user.flag("active")), invited_by=_inviter(user))
+
+
+def _user_approved(actor: str, user: Node, delivery: _Delivery) -> CommunityEvent:
+    known = _profile(user, verified=True)
+    return MemberUpdated(**delivery.repeatable(actor), profile=known, invited_by=_inviter(user))
 
 
 def _user_confirmed(actor: str, user: Node, delivery: _Delivery) -> CommunityEvent:
@@ -203,7 +208,7 @@ _READERS: Mapping[str, tuple[str, _Reader]] = {
     "topic_visible_status_updated": ("topic", _topic_told),
     "user_created": ("user", _of_account(_user_created)),
     "user_confirmed_email": ("user", _of_account(_user_confirmed)),
-    "user_approved": ("user", _of_account(_user_confirmed)),
+    "user_approved": ("user", _of_account(_user_approved)),
     "user_updated": ("user", _of_account(_user_updated)),
     "user_destroyed": ("user", _of_account(_user_destroyed)),
     "user_suspended": ("user", _of_account(_user_suspended)),
@@ -234,6 +239,13 @@ def _person(node: Node, key: str) -> str | None:
     """The id of a person; system users have negative ones, deleted people none."""
     number = node.maybe_number(key)
     return None if number is None or number <= 0 else str(number)
+
+
+def _inviter(user: Node) -> str | None:
+    """Whose invitation a user took: an object as Discourse writes it, or their id alone."""
+    if isinstance(user.value.get("invited_by"), dict):
+        return _person(user.node("invited_by"), "id")
+    return _person(user, "invited_by")
 
 
 def _author(reviewable: Node) -> str | None:

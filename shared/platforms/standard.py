@@ -29,9 +29,9 @@ LONGEST_TEXT = 2000
 """Characters in a text that is kept; `text` is only measured and may be longer."""
 
 OWN: Mapping[str, frozenset[str]] = {
-    "member.joined": frozenset({"returning"}),
+    "member.joined": frozenset({"returning", "invited_by"}),
     "member.left": frozenset({"reason"}),
-    "member.updated": frozenset(),
+    "member.updated": frozenset({"invited_by"}),
     "post.created": frozenset({"text"}),
     "comment.created": frozenset({"text"}),
     "reaction.added": frozenset({"emoji", "sentiment"}),
@@ -39,7 +39,8 @@ OWN: Mapping[str, frozenset[str]] = {
     "content.flagged": frozenset(),
     "event.attended": frozenset(),
     "survey.answered": frozenset({"score", "comment"}),
-    "purchase.made": frozenset({"amount", "currency"}),
+    "purchase.made": frozenset({"amount", "currency", "payer"}),
+    "purchase.refunded": frozenset(),
     "ticket.opened": frozenset(),
     "feedback.implemented": frozenset(),
     "content.approved": frozenset({"format"}),
@@ -48,8 +49,14 @@ OWN: Mapping[str, frozenset[str]] = {
 }
 """The fields of `data` that each type has beside COMMON."""
 
+OURS = frozenset({"referral.clicked"})
+"""What only we ourselves can know: nobody else is believed who tells of it."""
+
 COMMON = frozenset({"actor", "object", "parent", "channel", "platform", "extra"})
 ACTOR = frozenset({"id", "name", "email", "email_verified", "locale", "timezone", "role"})
+
+_IDS = frozenset({"invited_by", "payer"})
+"""The own fields that are ids."""
 
 _ID = re.compile(r"[A-Za-z0-9_:=+/-]{1,128}")
 _PLATFORM = re.compile(r"[a-z][a-z0-9_]{1,20}")
@@ -160,6 +167,7 @@ def _own(told: Node, names: Iterable[str]) -> dict[str, Any]:
             told.wrong(name, f"must be at most {LONGEST_TEXT} characters long")
         if not _fits_utf_8(value):
             told.wrong(name, "must be text that UTF-8 can carry")
+    own |= {name: told.ident(name) for name in _IDS & own.keys()}
     if text is not None:
         own["body"] = measure(told.maybe_text("text") or "")
     if "emoji" in own:
