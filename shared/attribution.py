@@ -23,21 +23,24 @@ def refer(events: Iterable[CommunityEvent], member: Member, app: App, now: datet
     touches = [told for event in events for told in touches_of(event, member, app)]
     for told in touches:
         app.store.note_touch(told)
+    for void in filter(None, map(void_of, events)):
+        app.store.note_void(member.id, void)
     if touches:
         earliest = min(told.at for told in touches)
         member = app.store.change_member(member.id, lambda current: touch(current, earliest), known=member) or member
-        _take_up(member, min(told.told_at for told in touches) + app.playbook.referrals.settle_after, app)
-    for event in events:
-        if (void := void_of(event, member)) is not None:
-            app.store.note_void(member.id, void)
-        if takes_up(event, member, app.playbook):
-            _take_up(member, now, app)
+        _take_up(member.id, min(told.told_at for told in touches) + app.playbook.referrals.settle_after, app, now)
+    if any(takes_up(event, member, app.playbook) for event in events):
+        _take_up(member.id, now, app, now)
 
 
 def take_up_again(member: Member, app: App, now: datetime) -> None:
-    """Look at a referee's case anew: two members proved to be one person."""
+    """Look anew at a person's case, and at what they are owed as a referrer: they proved to be two members."""
     if member.touched_at is not None:
-        _take_up(member, now, app)
+        _take_up(member.id, now, app, now)
+    for referral in app.store.standing([member.id, *sorted(member.absorbed)]).referrals:
+        if referral.status == "qualified":
+            _take_up(referral.referee_id, now, app, now)
+            return  # any one of them has all that is owed granted
 
 
 def touches_of(event: CommunityEvent, referee: Member, app: App) -> list[Touch]:
@@ -45,7 +48,7 @@ def touches_of(event: CommunityEvent, referee: Member, app: App) -> list[Touch]:
     if isinstance(event, ReferralSignedUp):
         return _signed_up(event, referee, app)
     found = []
-    if isinstance(event, MemberJoined) and event.invited_by:
+    if isinstance(event, MemberJoined | MemberUpdated) and event.invited_by:
         lookup = keys.identity(Identity(event.platform, event.invited_by))
         referrer = app.store.owners([lookup]).get(lookup)
         found += [_touch(event, referee, referrer, "invitation")] if referrer else []
@@ -54,20 +57,39 @@ def touches_of(event: CommunityEvent, referee: Member, app: App) -> list[Touch]:
         found += [
             told.model_copy(update={"referee_id": referee.id, "told_at": event.received_at})
             for told in app.store.invited(vouched)
+            if _is_fresh(told.at, event, app)
         ]
     return found
 
 
 def _signed_up(event: ReferralSignedUp, referee: Member, app: App) -> list[Touch]:
+    """The click that the sign-up hands back, else the code that was entered."""
+    clicked = _click(event.ref, app) if event.ref else None
+    if clicked and _is_fresh(clicked[1], event, app):
+        return [_touch(event, referee, clicked[0], "link", at=clicked[1])]
+    owner = _owner(event.code, app) if event.code else None
+    return [_touch(event, referee, owner, "code")] if owner else []
+
+
+def _click(ref: str, app: App) -> tuple[str, datetime] | None:
+    """Whose link was followed, and when; None for what we never gave out."""
     try:
-        if event.ref:
-            referrer, _, clicked_at = app.signer.read("referral", event.ref)
-            at = datetime.fromisoformat(clicked_at)
-            fresh = event.occurred_at - at <= app.playbook.referrals.first_touch_for
-            return [_touch(event, referee, referrer, "link", at=at)] if fresh else []
-        return [_touch(event, referee, app.signer.member_of(event.code), "code")] if event.code else []
+        referrer, _, clicked_at = app.signer.read("referral", ref)
     except (InvalidToken, ValueError):
-        return []
+        return None
+    return referrer, datetime.fromisoformat(clicked_at)
+
+
+def _owner(code: str, app: App) -> str | None:
+    """Whose code it is; None for what we never gave out."""
+    try:
+        return app.signer.member_of(code)
+    except InvalidToken:
+        return None
+
+
+def _is_fresh(clicked_at: datetime, event: CommunityEvent, app: App) -> bool:
+    return event.occurred_at - clicked_at <= app.playbook.referrals.first_touch_for
 
 
 def _touch(
@@ -86,5 +108,11 @@ def _touch(
     )
 
 
-def _take_up(member: Member, at: datetime, app: App) -> None:
-    app.store.arm(Due(programme=NAME, member_id=member.id, key=KEY, due_at=at))
+def _take_up(referee_id: str, at: datetime, app: App, now: datetime) -> None:
+    """Put a case on the agenda for `at`; if it is there, have it looked at now, and whoever looks already look again.
+
+    A look too early does no harm. One that began before what there is to see now must not close the case.
+    """
+    due = Due(programme=NAME, member_id=referee_id, key=KEY, due_at=at)
+    if not app.store.arm(due):
+        app.store.rearm(due.model_copy(update={"due_at": min(at, now)}))

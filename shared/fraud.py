@@ -6,10 +6,11 @@ Nothing is refused by itself: a suspicious referral waits for review.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from disposable_email_domains import blocklist
 
+from shared.members import here_since
 from shared.model import Member, Referral
 from shared.playbook import Referrals
 
@@ -49,6 +50,7 @@ def evidence(
     found = [
         ("self", _same_person(referee, referrer)),
         ("cycle", referee.id in upline),
+        ("member_before", long_a_member(referee, referral.touched_at, rules)),
         ("disposable_address", bool(referee.email) and is_disposable(referee.email or "")),
         ("never_active", referee.last_active_at is None),
         (
@@ -59,9 +61,14 @@ def evidence(
             f"more_than_{rules.suspicion.a_day}_a_day",
             _busier(others, referral, timedelta(days=1)) > rules.suspicion.a_day,
         ),
-        ("one_payer", _sharing(referee, fellows) >= rules.suspicion.one_payer),
+        (f"more_than_{rules.suspicion.one_payer}_on_one_payer", _sharing(referee, fellows) > rules.suspicion.one_payer),
     ]
     return [what for what, holds in found if holds]
+
+
+def long_a_member(referee: Member, touched_at: datetime, rules: Referrals) -> bool:
+    """Whether somebody was here too long before a touch to have been brought by it."""
+    return touched_at > here_since(referee) + rules.settle_after
 
 
 def _same_person(one: Member, other: Member) -> bool:

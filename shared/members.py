@@ -30,6 +30,12 @@ SOFT_BOUNCES_KEPT = 50
 ROLE = "role@"
 """What leads the name of a platform in `told_at`, where it told a role."""
 
+_FIRSTS = (
+    *("joined_at", "first_post_at", "first_comment_at", "survey_answered_at"),
+    *("verified_at", "first_purchase_at", "touched_at"),
+)
+"""Fields of a member that keep the earliest moment of their kind."""
+
 _STRENGTH = {"member": 0, "staff": 1, "bot": 2}
 
 _CAUTION: dict[MemberStatus, int] = {"active": 0, "left": 1, "removed": 2, "banned": 3}
@@ -58,6 +64,7 @@ def fold(member: Member, event: CommunityEvent) -> Member:
         changes |= _status(member, event.reason, at)
     if isinstance(event, MemberJoined | MemberUpdated):
         changes |= _told(member, _says(event), dict.fromkeys(_says(event), at))
+        changes["verified_at"] = _earliest(member.verified_at, at if "email" in _says(event) else None)
     if isinstance(event, PurchaseMade):
         changes["first_purchase_at"] = _earliest(member.first_purchase_at, at)
         changes["payers"] = member.payers | ({event.payer} if event.payer else set())
@@ -68,8 +75,7 @@ def fold(member: Member, event: CommunityEvent) -> Member:
 
 def absorb(survivor: Member, merged: Member) -> Member:
     """The member that remains when one person turns out to have been two: as if all had been told of the one."""
-    firsts = ("joined_at", "first_post_at", "first_comment_at", "survey_answered_at", "first_purchase_at", "touched_at")
-    changes: dict[str, object] = {name: _earliest(getattr(survivor, name), getattr(merged, name)) for name in firsts}
+    changes: dict[str, object] = {name: _earliest(getattr(survivor, name), getattr(merged, name)) for name in _FIRSTS}
     seen = [moment for moment in (survivor.last_active_at, merged.last_active_at) if moment]
     changes["last_active_at"] = max(seen, default=None)
     changes |= _told(survivor, {name: _known(merged, name) for name in merged.told_at}, merged.told_at)
@@ -135,6 +141,12 @@ def rest(member: Member, at: datetime) -> Member:
 def touch(member: Member, at: datetime) -> Member:
     """The member after something told who brought them; the earliest such moment is kept."""
     return member.model_copy(update={"touched_at": _earliest(member.touched_at, at)})
+
+
+def here_since(member: Member) -> datetime:
+    """Since when a person is a member: their joining, or the first that was seen of them where none was told."""
+    seen = (member.created_at, member.first_post_at, member.first_comment_at)
+    return member.joined_at or min(moment for moment in seen if moment)
 
 
 def raise_to(member: Member, level: str) -> Member:

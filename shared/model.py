@@ -63,6 +63,7 @@ class Member(Frozen):
     `last_active_at` is right to its UTC day; `active_days` are the UTC days (ISO) of the first month on which the
     member was seen doing something; `suppressions` are by the hash of the address, `soft_bounces` by the send;
     `dormant_at` is when we stopped asking a member to come back, `woken_at` when they did by themselves;
+    `verified_at` is when a platform first vouched for an address of theirs;
     `chosen_locale` and `send_hour` (0-23, local) are the member's own choices, made at `chosen_at`; `absorbed` are the
     ids of members that proved to be this one; `version` guards concurrent changes.
     """
@@ -96,6 +97,7 @@ class Member(Frozen):
     send_hour: int | None = Field(default=None, ge=0, le=23)
     chosen_at: Utc | None = None
     touched_at: Utc | None = None
+    verified_at: Utc | None = None
     first_purchase_at: Utc | None = None
     payers: frozenset[str] = frozenset()
     level: str | None = None

@@ -6,13 +6,14 @@ until its case is closed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
+from functools import partial
 
 from shared.app import App
 from shared.errors import FlywheelError
 from shared.members import raise_to
-from shared.model import Due, Member, RewardNotice
+from shared.model import Attribution, Due, Member, Referral, RewardNotice
 from shared.programmes.referrals import NAME, Case, Step, decide
 from shared.store.keys import AGENDA_SHARDS
 
@@ -72,7 +73,6 @@ def gather(referee_id: str, app: App) -> Case | None:
     if referrer is None:
         return Case(referee=referee, touches=told.touches, voids=told.voids, attribution=told.attribution)
     theirs, own = app.store.standing(_ids(referrer)), app.store.standing(_ids(referee))
-    known = app.store.members(referral.referee_id for referral in theirs.referrals)
     return Case(
         referee=referee,
         touches=told.touches,
@@ -80,9 +80,11 @@ def gather(referee_id: str, app: App) -> Case | None:
         attribution=told.attribution,
         referrer=referrer,
         referrals=theirs.referrals,
-        fellows=[fellow for fellow in known.values() if fellow.id not in _ids(referee)],
+        fellows=[one for one in _people(theirs.referrals, app) if one.id != referee.id],
         upline=list(_upline(referrer, app)),
-        rewards=[*theirs.rewards, *own.rewards],
+        elsewhere=list(_elsewhere(told.attributions, referee, referrer, app)),
+        rewards=list({one.id: one for one in [*theirs.rewards, *own.rewards]}.values()),
+        reversed={f"{one.member_id}.{one.rule}" for one in [*theirs.reversals, *own.reversals]},
     )
 
 
@@ -90,16 +92,33 @@ def carry_out(step: Step, app: App) -> None:
     """Do what a step says, each part as often as one likes."""
     if step.attribute is not None:
         app.store.attribute(step.attribute)
-    if step.settle is not None:
-        app.store.settle_referral(step.settle)
+    for move in step.moves:
+        app.store.settle_referral(move.to, was=move.was)
     for reward in step.grant:
+        if (level := reward.level) is not None:  # first: once the reward stands, nobody comes here for it again
+            app.store.change_member(reward.member_id, partial(raise_to, level=level))
         app.store.grant(reward)
-        if (level := reward.level) is not None:
-            app.store.change_member(reward.member_id, lambda member, level=level: raise_to(member, level))  # type: ignore[misc]
     if step.announce:
         app.notices.put(
             [RewardNotice(member_id=one.member_id, rule=one.rule, about="granted") for one in step.announce]
         )
+
+
+def _people(referrals: Iterable[Referral], app: App) -> list[Member]:
+    """The referees of these, each person once, as who they proved to be."""
+    found = app.store.members(referral.referee_id for referral in referrals)
+    while further := {member.merged_into for member in found.values() if member.merged_into} - found.keys():
+        found |= app.store.members(further)
+    return [member for member in found.values() if member.merged_into is None]
+
+
+def _elsewhere(attributions: Iterable[Attribution], referee: Member, referrer: Member, app: App) -> Iterator[Referral]:
+    """The referee's referrals under others than their referrer, from when they were two members."""
+    others = {one.referrer_id for one in attributions} - set(_ids(referrer))
+    owners = {owner.id: owner for owner in map(app.store.survivor, others) if owner and owner.id != referrer.id}
+    for owner in owners.values():
+        theirs = app.store.standing(_ids(owner)).referrals
+        yield from (referral for referral in theirs if referral.referee_id in _ids(referee))
 
 
 def _ids(member: Member) -> list[str]:

@@ -6,25 +6,30 @@ their hold is over, and when they prove to be somebody else; each look gives the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from shared.events import CommunityEvent, MemberLeft, PurchaseRefunded
-from shared.fraud import evidence
-from shared.model import Attribution, Member, Referral, Reward, Touch, Void
+from shared.fraud import evidence, long_a_member
+from shared.model import Attribution, Member, Referral, ReferralStatus, Reward, Touch, Void
 from shared.playbook import Playbook, RewardRule
 
 NAME = "referrals"
 KEY = "referral"
+
+OF_IDENTITY = frozenset({"self", "cycle", "member_before"})
+"""What may come out about a referral after it counted, when two members prove to be one person."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
     """What is known of one referee: of themselves, of who brought them, and of what those have and were granted.
 
-    `referrals` are all of the referrer's, this one among them; `fellows` their other referees; `upline` the ids of who
-    brought the referrer, who brought those, and so on; `granted` the rules that either was ever granted.
+    `referrals` are all of the referrer's, this one among them; `fellows` their other referees, each once;
+    `upline` the ids of who brought the referrer, who brought those, and so on; `elsewhere` are the referee's referrals
+    under somebody else, from when they were two members; `rewards` are all that either was ever granted, and
+    `reversed` names those of them, by id, that were taken back.
     """
 
     referee: Member
@@ -35,7 +40,17 @@ class Case:
     referrals: Sequence[Referral] = ()
     fellows: Sequence[Member] = ()
     upline: Sequence[str] = ()
+    elsewhere: Sequence[Referral] = ()
     rewards: Sequence[Reward] = ()
+    reversed: Collection[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Move:
+    """A referral as it is to be, and the status that it has now, None for a new one."""
+
+    to: Referral
+    was: ReferralStatus | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +58,7 @@ class Step:
     """The one next step of a case: at most one of these, and when to look again; None when nothing is left to do."""
 
     attribute: Attribution | None = None
-    settle: Referral | None = None
+    moves: Sequence[Move] = ()
     grant: Sequence[Reward] = ()
     announce: Sequence[Reward] = ()
     look_at: datetime | None = None
@@ -59,7 +74,7 @@ def qualified_at(referee: Member, playbook: Playbook) -> datetime | None:
     contributed = [moment for moment in (referee.first_post_at, referee.first_comment_at) if moment]
     known = {
         "joined": referee.joined_at,
-        "verified": referee.told_at.get("email"),
+        "verified": referee.verified_at,
         "active": min(contributed, default=None),
         "purchased": referee.first_purchase_at,
     }
@@ -71,9 +86,9 @@ def takes_up(event: CommunityEvent, member: Member, playbook: Playbook) -> bool:
     return member.touched_at is not None and event.occurred_at == qualified_at(member, playbook)
 
 
-def void_of(event: CommunityEvent, member: Member) -> Void | None:
-    """What an event tells that may undo the referral of a member whom somebody brought."""
-    if member.touched_at is None or not isinstance(event, MemberLeft | PurchaseRefunded):
+def void_of(event: CommunityEvent) -> Void | None:
+    """What an event tells that may undo the referral of its actor, whom somebody may yet prove to have brought."""
+    if not isinstance(event, MemberLeft | PurchaseRefunded):
         return None
     reason = event.reason if isinstance(event, MemberLeft) else "refunded"
     return Void(reason=reason, at=event.occurred_at)
@@ -81,36 +96,32 @@ def void_of(event: CommunityEvent, member: Member) -> Void | None:
 
 def decide(case: Case, playbook: Playbook, now: datetime) -> Step:
     """The next step of a case."""
-    rules = playbook.referrals
     if case.attribution is None:
         return _settle_attribution(case, playbook, now)
-    mine = _mine(case)
     if case.referrer is None:
         return Step()
+    if elsewhere := _undone_elsewhere(case, now):
+        return Step(moves=elsewhere, look_at=now)
+    mine = _mine(case)
     if mine is None:
-        return Step(settle=_attributed(case, case.attribution, now), look_at=now)
+        return Step(moves=[Move(to=_attributed(case, case.attribution, case.referrer, now), was=None)], look_at=now)
+    if mine.status == "attributed":
+        return _judge(case, mine, playbook, now)
     if mine.status == "qualified":
-        return _reward(case, playbook, now)
-    if mine.status != "attributed":
-        return Step()
-    qualified = qualified_at(case.referee, playbook)
-    if qualified is None:
-        return Step()  # the event that qualifies takes the case up again
-    over_at = max(qualified, case.attribution.touched_at) + rules.hold
-    if over_at > now:
-        return Step(look_at=over_at)
-    return Step(settle=_judged(case, mine, qualified, over_at, playbook, now), look_at=now)
+        return _doubt(case, mine, playbook, now) or _reward(case, playbook, now)
+    return Step()
 
 
 def _settle_attribution(case: Case, playbook: Playbook, now: datetime) -> Step:
-    settle_after = playbook.referrals.settle_after
-    touches = [touch for touch in case.touches if _brought(touch, case.referee, settle_after)]
+    """Of the touches told within the settling time the one that happened first, for good."""
+    rules = playbook.referrals
+    touches = [touch for touch in case.touches if not long_a_member(case.referee, touch.at, rules)]
     if not touches:
         return Step()
-    settles_at = min(touch.told_at for touch in touches) + settle_after
+    settles_at = min(touch.told_at for touch in touches) + rules.settle_after
     if settles_at > now:
         return Step(look_at=settles_at)
-    first = first_touch(touches)
+    first = first_touch(touch for touch in touches if touch.told_at <= settles_at)
     settled = Attribution(
         referee_id=case.referee.id,
         referrer_id=first.referrer_id,
@@ -122,21 +133,34 @@ def _settle_attribution(case: Case, playbook: Playbook, now: datetime) -> Step:
     return Step(attribute=settled, look_at=now)
 
 
-def _brought(touch: Touch, referee: Member, settle_after: timedelta) -> bool:
-    """Whether a touch can have brought the referee: whoever was a member long before was brought by nobody."""
-    return referee.joined_at is None or touch.at <= referee.joined_at + settle_after
+def _undone_elsewhere(case: Case, now: datetime) -> list[Move]:
+    """What becomes of referrals of the same person under somebody else: one person has one referrer.
+
+    What did not count yet is void. What did, or is the person's own, is for a person to look at.
+    """
+    moves = []
+    for other in case.elsewhere:
+        own = other.referrer_id in _ids(case.referee)
+        doubt = "self" if own else "brought_by_another"
+        if doubt in other.evidence:
+            continue
+        if other.status == "qualified" or (other.status == "attributed" and own):
+            moves.append(_in_review(other, [doubt], now))
+        elif other.status == "attributed":
+            moves.append(_moved(other, "voided", now, reason=doubt))
+    return moves
 
 
 def _mine(case: Case) -> Referral | None:
-    ids = {case.referee.id, *case.referee.absorbed}
+    ids = _ids(case.referee)
     ours = [referral for referral in case.referrals if referral.referee_id in ids]
     furthest = ("attributed", "voided", "in_review", "rejected", "qualified")
     return max(ours, key=lambda referral: furthest.index(referral.status), default=None)
 
 
-def _attributed(case: Case, attribution: Attribution, now: datetime) -> Referral:
+def _attributed(case: Case, attribution: Attribution, referrer: Member, now: datetime) -> Referral:
     return Referral(
-        referrer_id=case.referrer.id if case.referrer else attribution.referrer_id,
+        referrer_id=referrer.id,
         referee_id=case.referee.id,
         status="attributed",
         at=now,
@@ -144,19 +168,53 @@ def _attributed(case: Case, attribution: Attribution, now: datetime) -> Referral
     )
 
 
-def _judged(
-    case: Case, mine: Referral, qualified: datetime, over_at: datetime, playbook: Playbook, now: datetime
-) -> Referral:
+def _judge(case: Case, mine: Referral, playbook: Playbook, now: datetime) -> Step:
     """The referral once its hold is over: undone, in review with what speaks against it, or qualified."""
-    undone = min(
-        (void for void in case.voids if qualified <= void.at <= over_at), key=lambda void: void.at, default=None
-    )
+    hold = _hold(case, mine, playbook)
+    if hold is None:
+        return Step()  # the event that qualifies takes the case up again
+    if hold[1] > now:
+        return Step(look_at=hold[1])
+    undone = min(_voids(case, hold), key=lambda void: void.at, default=None)
     if undone is not None:
-        return mine.model_copy(update={"status": "voided", "at": now, "reason": undone.reason})
+        return Step(moves=[_moved(mine, "voided", now, reason=undone.reason)], look_at=now)
     against = suspicions(case, mine, playbook)
-    if against:
-        return mine.model_copy(update={"status": "in_review", "at": now, "reason": "suspicious", "evidence": against})
-    return mine.model_copy(update={"status": "qualified", "at": now})
+    return Step(moves=[_in_review(mine, against, now) if against else _moved(mine, "qualified", now)], look_at=now)
+
+
+def _doubt(case: Case, mine: Referral, playbook: Playbook, now: datetime) -> Step | None:
+    """A referral that counts goes to review for what came out since: who somebody is, or a leave told late.
+
+    Only for what no person has decided about yet.
+    """
+    hold = _hold(case, mine, playbook)
+    late = [f"{void.reason}_within_hold" for void in _voids(case, hold)] if hold else []
+    found = [*(doubt for doubt in suspicions(case, mine, playbook) if doubt in OF_IDENTITY), *late]
+    new = [doubt for doubt in dict.fromkeys(found) if doubt not in mine.evidence]
+    return Step(moves=[_in_review(mine, new, now)], look_at=now) if new else None
+
+
+def _hold(case: Case, mine: Referral, playbook: Playbook) -> tuple[datetime, datetime] | None:
+    """From when to when a leave, ban or refund undoes a referral; None while the referee has not qualified."""
+    qualified = qualified_at(case.referee, playbook)
+    if qualified is None:
+        return None
+    start = max(qualified, mine.touched_at)
+    return start, start + playbook.referrals.hold
+
+
+def _voids(case: Case, hold: tuple[datetime, datetime]) -> list[Void]:
+    return [void for void in case.voids if hold[0] <= void.at < hold[1]]
+
+
+def _in_review(referral: Referral, doubts: Sequence[str], now: datetime) -> Move:
+    evidence = [*referral.evidence, *doubts]
+    to = referral.model_copy(update={"status": "in_review", "at": now, "reason": "suspicious", "evidence": evidence})
+    return Move(to=to, was=referral.status)
+
+
+def _moved(referral: Referral, status: ReferralStatus, now: datetime, *, reason: str | None = None) -> Move:
+    return Move(to=referral.model_copy(update={"status": status, "at": now, "reason": reason}), was=referral.status)
 
 
 def suspicions(case: Case, mine: Referral, playbook: Playbook) -> list[str]:
@@ -178,17 +236,17 @@ def suspicions(case: Case, mine: Referral, playbook: Playbook) -> list[str]:
 def _reward(case: Case, playbook: Playbook, now: datetime) -> Step:
     """What a qualified referral earns: granted what was never granted, announced what this very referral earned."""
     due = [_reward_of(rule, case, now) for rule in earned(case, playbook)]
-    granted = {(reward.member_id, reward.rule): reward for reward in case.rewards}
-    known = _known_ids(case)
-    new = [
-        reward
-        for reward in due
-        if not any((member_id, reward.rule) in granted for member_id in known[reward.member_id])
-    ]
+    granted = {(reward.member_id, reward.rule) for reward in case.rewards}
+    known = {person.id: _ids(person) for person in (case.referee, case.referrer) if person}
+    new = [one for one in due if not any((member_id, one.rule) in granted for member_id in known[one.member_id])]
     if new:
         return Step(grant=new, look_at=now)
-    ids = {case.referee.id, *case.referee.absorbed}
-    return Step(announce=[reward for reward in case.rewards if reward.because in ids])
+    ids = _ids(case.referee)
+    return Step(announce=[one for one in case.rewards if one.because in ids and _is_to_be_told(one, case)])
+
+
+def _is_to_be_told(reward: Reward, case: Case) -> bool:
+    return reward.fulfilled_at is None and reward.refused_at is None and reward.id not in case.reversed
 
 
 def earned(case: Case, playbook: Playbook) -> list[RewardRule]:
@@ -208,9 +266,8 @@ def qualified_count(case: Case) -> int:
     return len({survivor.get(referee, referee) for referee in qualified})
 
 
-def _known_ids(case: Case) -> dict[str, set[str]]:
-    people = [case.referee, *([case.referrer] if case.referrer else [])]
-    return {person.id: {person.id, *person.absorbed} for person in people}
+def _ids(member: Member) -> set[str]:
+    return {member.id, *member.absorbed}
 
 
 def _reward_of(rule: RewardRule, case: Case, now: datetime) -> Reward:

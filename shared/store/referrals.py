@@ -6,13 +6,12 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from shared.model import Attribution, Referral, Reversal, Reward, Touch, Void, stamp
+from shared.model import Attribution, Referral, ReferralStatus, Reversal, Reward, Touch, Void, stamp
 from shared.store import keys
 from shared.store.items import expiry
 from shared.store.table import Table
 from shared.store.wire import attributes, key
 
-_OPEN = ("attributed", "in_review")
 _REVERSED = "#REVERSED"
 
 
@@ -21,7 +20,12 @@ class Referee(NamedTuple):
 
     touches: list[Touch]
     voids: list[Void]
-    attribution: Attribution | None
+    attributions: list[Attribution]
+
+    @property
+    def attribution(self) -> Attribution | None:
+        """The one that counts: two members who proved to be one person may have been brought by two."""
+        return min(self.attributions, key=lambda one: (one.touched_at, one.referrer_id), default=None)
 
 
 class Standing(NamedTuple):
@@ -55,11 +59,10 @@ class Referrals(Table):
     def referee(self, member_ids: Iterable[str]) -> Referee:
         """What was told of a person, under all the ids they had; as of now, one query an id."""
         items = [item for member_id in member_ids for item in self._all(keys.attribution(member_id)[0])]
-        attributions = [Attribution.model_validate(_plain(item, Attribution)) for item in items if _is(item, "ATTRIB")]
         return Referee(
             touches=[Touch.model_validate(_plain(item, Touch)) for item in items if _is(item, "TOUCH#")],
             voids=[Void.model_validate(_plain(item, Void)) for item in items if _is(item, "VOID#")],
-            attribution=min(attributions, key=lambda one: (one.touched_at, one.referrer_id), default=None),
+            attributions=[Attribution.model_validate(_plain(item, Attribution)) for item in items if _is(item, "ATTR")],
         )
 
     def note_invited(self, email: str, touch: Touch) -> bool:
@@ -97,23 +100,31 @@ class Referrals(Table):
             ],
         )
 
-    def settle_referral(self, referral: Referral, *, was: Iterable[str] = _OPEN) -> bool:
-        """Move a referral on, from none or one of these statuses; it is on the list for review exactly while in it."""
-        pk, sk = keys.referral(referral.referrer_id, referral.referee_id)
-        allowed = {f":was{number}": status for number, status in enumerate(was)}
-        moved = self._write(
-            "put_item",
-            Item=attributes({"pk": pk, "sk": sk, **referral.model_dump(mode="json")}),
-            ConditionExpression=f"attribute_not_exists(pk) OR #status IN ({', '.join(allowed)})",
-            ExpressionAttributeNames={"#status": "status"},
-            ExpressionAttributeValues=attributes(allowed),
-        )
-        if moved and referral.status == "in_review":
+    def settle_referral(self, referral: Referral, *, was: ReferralStatus | None) -> bool:
+        """Move a referral on from the status it had, None for a new one; False when it has another one by now.
+
+        It is on the list for review while in it: put there first, so that a crash in between loses none.
+        """
+        if referral.status == "in_review":
             pk, sk = keys.review(referral)
             self._write("put_item", Item=attributes({"pk": pk, "sk": sk, **referral.model_dump(mode="json")}))
-        elif moved:
+        old = self._move(referral, was)
+        if (referral.status if old is None else old.get("status")) != "in_review":
             self._write("delete_item", Key=key(keys.review(referral)))
-        return moved
+        return old is None
+
+    def _move(self, referral: Referral, was: ReferralStatus | None) -> dict[str, Any] | None:
+        pk, sk = keys.referral(referral.referrer_id, referral.referee_id)
+        item = attributes({"pk": pk, "sk": sk, **referral.model_dump(mode="json")})
+        if was is None:
+            return self._write_or_old("put_item", Item=item, ConditionExpression="attribute_not_exists(pk)")
+        return self._write_or_old(
+            "put_item",
+            Item=item,
+            ConditionExpression="#status = :was",
+            ExpressionAttributeNames={"#status": "status"},
+            ExpressionAttributeValues=attributes({":was": was}),
+        )
 
     def reviews(self) -> list[Referral]:
         """Every referral that waits for a person."""
