@@ -19,6 +19,7 @@ from botocore.exceptions import ConnectionError as NoConnection
 from pydantic import Field
 
 from shared.errors import FlywheelError, Unavailable
+from shared.eventbus import EventBus
 from shared.events import Frozen
 from shared.mail import Mails
 from shared.mailqueue import MailQueue
@@ -99,6 +100,11 @@ class App:
         return NoticeQueue(boto3.client("sqs", config=QUICK), self.settings.reward_queue_url)
 
     @cached_property
+    def bus(self) -> EventBus:
+        """Our own event bus."""
+        return EventBus(boto3.client("events", config=QUICK), self.settings.event_bus)
+
+    @cached_property
     def ses(self) -> Ses:
         """The way out for mails."""
         return Ses(boto3.client("sesv2", config=ONCE), self.settings.configuration_set)
@@ -133,10 +139,19 @@ class App:
         given = self._secret(self.settings.webhook_secret).get(platform, [])
         return [given] if isinstance(given, str) else list(given)
 
+    def rewards_secrets(self) -> list[str]:
+        """What rewards are signed with when they are told: the current secret, then the one it takes the place of."""
+        secret = self._secret(self.settings.rewards_secret)
+        return [str(secret[name]) for name in ("current", "previous") if secret.get(name)]
+
     def clock(self) -> datetime:
         """The time, asked once an invocation. On the local stack, the instant that was set there, if one was."""
         if self.settings.local_clock and (instant := self.store.local_clock()) is not None:
             return instant
+        return datetime.now(UTC)
+
+    def wire_clock(self) -> datetime:
+        """The time that others compare ours with: never the one that was set on the local stack."""
         return datetime.now(UTC)
 
     def token(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -24,13 +25,17 @@ from shared.pages import Pages
 from shared.ses import Pace
 from tests.builders import JOINED, ROOT, a_playbook
 
+REWARDS_KEY = "whsec_" + b64encode(b"the key that signs rewards now.").decode()
+REWARDS_KEY_BEFORE = "whsec_" + b64encode(b"the key that signed them before").decode()
+
 
 class Wire:
-    """What went over the wire: requests by operation, the bodies of mails, and what SES is to answer next."""
+    """What went over the wire: requests by operation, mails, events of our bus, and what SES is to answer next."""
 
     def __init__(self) -> None:
         self.requests: Counter[str] = Counter()
         self.mails: list[dict[str, Any]] = []
+        self.bus: list[dict[str, Any]] = []
         self.ses_answers: list[Callable[[], AWSResponse | None]] = []
         self.lost_replies = 0
 
@@ -38,6 +43,8 @@ class Wire:
         self.requests[model.name] += 1
         if model.name == "SendEmail":
             self.mails.append(json.loads(params["body"]))
+        if model.name == "PutEvents":
+            self.bus += json.loads(params["body"])["Entries"]
 
     def answer(self, **_: Any) -> AWSResponse | None:
         return self.ses_answers.pop(0)() if self.ses_answers else None
@@ -79,6 +86,7 @@ def aws() -> Iterator[Wire]:
         events.register_first("before-send.sesv2.SendEmail", wire.answer)
         events.register("after-call.sesv2.SendEmail", wire.lose)
         boto3.client("sesv2").create_email_identity(EmailIdentity="hello@community.example.com")
+        boto3.client("events").create_event_bus(Name="flywheel")
         yield wire
     boto3.DEFAULT_SESSION = None
 
@@ -108,7 +116,11 @@ def templates(code: Path) -> tuple[Mails, Pages]:
 @pytest.fixture(scope="session")
 def secrets(aws: Wire) -> dict[str, str]:  # noqa: ARG001 - moto must be there first
     """The secrets, made once."""
-    told = {"links": {"current": "1", "1": "a-link-key"}, "webhook": {"slack": ["a-signing-secret"]}}
+    told = {
+        "links": {"current": "1", "1": "a-link-key"},
+        "webhook": {"slack": ["a-signing-secret"]},
+        "rewards": {"current": REWARDS_KEY, "previous": REWARDS_KEY_BEFORE},
+    }
     manager = boto3.client("secretsmanager")
     return {name: manager.create_secret(Name=name, SecretString=json.dumps(one))["ARN"] for name, one in told.items()}
 
@@ -134,13 +146,16 @@ def app(
     clock: Clock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> App:
-    """An App over a fresh table, queue, secrets and a verified sender."""
+    """An App over a fresh table, fresh queues, secrets, a bus and a verified sender."""
     name = f"flywheel-{uuid4().hex}"
     _create_table(name)
     app = App(
         Settings(
             table=name,
             mail_queue_url=boto3.client("sqs").create_queue(QueueName=name)["QueueUrl"],
+            reward_queue_url=boto3.client("sqs").create_queue(QueueName=f"{name}-rewards")["QueueUrl"],
+            rewards_secret=secrets["rewards"],
+            event_bus="flywheel",
             links_url="https://links.example.com",
             webhook_secret=secrets["webhook"],
             links_secret=secrets["links"],
