@@ -1,4 +1,4 @@
-"""GET and POST /l/... -> the pages that links in mails lead to."""
+"""GET and POST /l/... -> the pages that our links lead to, and where referral links go."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from shared.app import app
 from shared.errors import Unavailable
-from shared.links import Visit, visit
+from shared.links import visit
+from shared.visits import Visit
 
 logger = Logger()
 metrics = Metrics()
@@ -32,15 +33,17 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
             "body": "Please try again in a minute.",
         }
     metrics.add_metric("LinksVisited", MetricUnit.Count, 1)
-    return {"statusCode": page.status, "headers": page.headers, "body": page.html}
+    return {"statusCode": page.status, "headers": page.headers, "cookies": list(page.cookies), "body": page.html}
 
 
 def _visit(event: dict[str, Any]) -> Visit:
-    body = event.get("body") or ""
+    body, headers = event.get("body") or "", event.get("headers") or {}
     return Visit(
         method=event["requestContext"]["http"]["method"],
         path=event["rawPath"].removeprefix("/l/"),
         query=event.get("queryStringParameters") or {},
         form=b64decode(body) if event.get("isBase64Encoded") else body.encode("utf-8", "replace"),
-        language=event.get("headers", {}).get("accept-language"),
+        language=headers.get("accept-language"),
+        cookies=tuple(event.get("cookies") or headers.get("cookie", "").split(";")),  # the latter on the local stack
+        user_agent=headers.get("user-agent", ""),
     )

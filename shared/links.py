@@ -1,14 +1,11 @@
-"""What the links in mails lead to: unsubscribing, preferences, the survey, a bonus.
+"""What our links lead to: unsubscribing, preferences, the survey, a bonus, and where a referral goes.
 
 GET only shows, POST acts, as often as one likes; whatever is wrong with a link gets the same friendly page.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import parse_qs
 
 from shared.app import App
 from shared.apply import apply
@@ -20,31 +17,15 @@ from shared.pages import Hour, Offer, Page, Until
 from shared.playbook import ALL_MARKETING
 from shared.preferences import BY_PAGE, carry_out, chosen, hours, later_than, moment_of
 from shared.programmes import PROGRAMMES
+from shared.referral_links import follow, join
 from shared.signing import Purpose
+from shared.visits import FORM_MAX, Visit
 
 COMMENT_MAX = 2000
 """Characters of a survey's free text that are kept."""
 
-FORM_MAX = 64_000
-"""Bytes of a form that are read; the longest of ours, a survey's free text in percent signs, is 24,000."""
-
 _PURPOSES: dict[str, Purpose] = {"u": "unsubscribe", "p": "preferences", "s": "survey", "b": "bonus"}
 _SCORES = {str(score): score for score in range(11)}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Visit:
-    """A request to a link: `path` below `/l/`, `query` and `form` as sent, `language` of the browser."""
-
-    method: str
-    path: str
-    query: Mapping[str, str]
-    form: bytes
-    language: str | None = None
-
-    def fields(self) -> dict[str, list[str]]:
-        """What was filled in, by field: blanks too, and nothing sensible of a body that is no form."""
-        return parse_qs(self.form[:FORM_MAX].decode("utf-8", "replace"), keep_blank_values=True)
 
 
 def visit(request: Visit, app: App, now: datetime) -> Page:
@@ -52,12 +33,16 @@ def visit(request: Visit, app: App, now: datetime) -> Page:
     try:
         return _open(request, app, now)
     except InvalidToken:  # which tells its visitor nothing about why
-        language = _language(request, app)
-        return app.pages.render("unknown", app.playbook.locale_for(language), community=_community(app, language))
+        locale = request.locale(app.playbook)
+        return app.pages.render("unknown", locale, community=app.playbook.community.name[locale])
 
 
 def _open(request: Visit, app: App, now: datetime) -> Page:
     kind, _, token = request.path.strip("/").partition("/")
+    if kind == "r":
+        return follow(request, token, app, now)
+    if (kind, token) == ("j", ""):
+        return join(request, app, now)
     match kind, app.signer.read(_PURPOSES[kind], token) if kind in _PURPOSES else ():
         case "u", (member_id,):
             return _unsubscribe(request, _member(app, member_id), app, now)
@@ -85,12 +70,6 @@ def _moment(text: str) -> datetime:
     if moment.tzinfo is None:
         raise InvalidToken("this token's moment has no zone")
     return moment
-
-
-def _language(request: Visit, app: App) -> str | None:
-    """The first of the browser's languages, best first, that the playbook has."""
-    tags = [tag.partition(";")[0].strip() for tag in (request.language or "").split(",")]
-    return next((tag for tag in tags if tag.partition("-")[0].lower() in app.playbook.locales), None)
 
 
 def _unsubscribe(request: Visit, member: Member, app: App, now: datetime) -> Page:
@@ -187,9 +166,5 @@ def _bonus(member: Member, key: str, ends: datetime, app: App, now: datetime) ->
 
 
 def _page(name: str, member: Member, app: App, **context: object) -> Page:
-    language = language_of(member)
-    return app.pages.render(name, app.playbook.locale_for(language), community=_community(app, language), **context)
-
-
-def _community(app: App, language: str | None) -> str:
-    return app.playbook.community.name[app.playbook.locale_for(language)]
+    locale = app.playbook.locale_for(language_of(member))
+    return app.pages.render(name, locale, community=app.playbook.community.name[locale], **context)

@@ -1,4 +1,4 @@
-"""The small web pages that links in mails lead to: plain HTML with no script and nothing fetched from elsewhere.
+"""The small web pages that our links lead to: plain HTML with no script and nothing fetched from elsewhere.
 
 Knows no tokens and no routes; what a page may show comes as an argument.
 """
@@ -25,6 +25,8 @@ _STATUS = {
     "survey_thanks": 200,
     "bonus": 200,
     "bonus_over": 410,
+    "join": 200,
+    "join_onward": 200,
     "unknown": 404,
 }
 _DEFAULTS: dict[str, Mapping[str, object]] = {"survey": {"score": None, "comment": "", "unanswered": False}}
@@ -60,11 +62,18 @@ class Until:
 
 @dataclass(frozen=True)
 class Page:
-    """An answer to a browser: its HTTP status, its headers (lower-case names) and the HTML."""
+    """An answer to a browser: its HTTP status, its headers (lower-case names), the HTML and the cookies it sets."""
 
     status: int
     headers: dict[str, str]
     html: str
+    cookies: tuple[str, ...] = ()
+
+
+def redirect(location: str, *, cookies: tuple[str, ...] = ()) -> Page:
+    """An answer that sends a browser elsewhere, for this once; `location` is never what a request said."""
+    headers = {"location": location, "cache-control": "no-store", "referrer-policy": "no-referrer"}
+    return Page(status=302, headers=headers, html="", cookies=cookies)
 
 
 class Pages:
@@ -89,6 +98,9 @@ class Pages:
         `bonus` is given `offer`, its `code` or its `url`, and `until`; `bonus_over` is given `home`, the community's
         address, and `until`, None for what ended early. `survey` may be given `score`, the answer chosen so far,
         `comment`, what was written so far, and whether it came back `unanswered`.
+        `join` is given `referrer`, who invites or "", `ref`, `email` and `agreed`, what was filled in so far, `missing`,
+        which of `email` and `consent` is still wanted, and `onward`, a link; `join_onward` is given `invited`, whether
+        somebody is to be thanked, and `onward`.
         """
         template = self._templates.select_template([f"{page}/{locale}.html", f"{page}/{FALLBACK}.html"])
         language = Path(template.name or "").stem

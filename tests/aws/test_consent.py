@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from shared import feedback
 from shared.addresses import address_hash
 from shared.app import App
-from shared.links import Visit, visit
+from shared.links import visit
 from shared.members import consents, decide, fold, suppress
 from shared.model import Consent, Identity, Member, PlannedMail, SendId, SendStatus, Suppression
 from shared.playbook import check
 from shared.react import react
 from shared.sending import send_planned
 from shared.store import keys
+from shared.visits import Visit
 from tests.aws.conftest import Wire
 from tests.builders import JOINED, a_member, posted, raw_playbook
 

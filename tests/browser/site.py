@@ -15,11 +15,12 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 import boto3
 
 from shared.app import App, Settings
-from shared.links import Visit, visit
+from shared.links import visit
 from shared.model import Member, stamp
 from shared.pages import Page
 from shared.playbook import Playbook, check
 from shared.signing import Purpose
+from shared.visits import Visit
 from tests.aws.conftest import _create_table
 from tests.builders import JOINED, ROOT, a_member, raw_playbook
 

@@ -12,12 +12,13 @@ from itertools import pairwise
 import pytest
 from jinja2 import TemplateNotFound, UndefinedError
 
-from shared.pages import Hour, Offer, Page, Pages, Until
+from shared.pages import Hour, Offer, Page, Pages, Until, redirect
 from tests.builders import ROOT
 
 PAGES = Pages(ROOT / "shared" / "pages")
 STATUS = {
     **dict.fromkeys(["unsubscribe", "unsubscribed", "preferences", "survey", "survey_thanks", "bonus"], 200),
+    **dict.fromkeys(["join", "join_onward"], 200),
     "bonus_over": 410,
     "unknown": 404,
 }
@@ -41,6 +42,15 @@ GIVEN: dict[str, dict[str, object]] = {
     },
     "bonus": {"offer": "A free evening", "code": "WELCOME", "url": None, "until": UNTIL},
     "bonus_over": {"home": "/", "until": UNTIL},
+    "join": {
+        "referrer": "Bo",
+        "ref": "a.token",
+        "email": "",
+        "agreed": False,
+        "missing": frozenset(),
+        "onward": "/invite",
+    },
+    "join_onward": {"invited": True, "onward": "/invite"},
 }
 """What a page is given besides the community's name."""
 
@@ -199,6 +209,59 @@ def test_bonus_shows_its_code_or_leads_to_its_page(locale: str) -> None:
     behind = Tags(shown("bonus", locale, code=None, url="https://example.com/a?b&c").html)
     assert [link["href"] for link in behind.all("a")] == ["https://example.com/a?b&c"]
     assert behind.all("input") == []
+
+
+@every_locale
+def test_join_page_names_who_invites_if_it_may(locale: str) -> None:
+    titles = [
+        re.findall("(?<=<h1>).*(?=</h1>)", shown("join", locale, referrer=name).html)[0] for name in ("Bo", "", NASTY)
+    ]
+    assert "Bo" in titles[0]
+    assert titles[1]
+    assert "&lt;script&gt;" in titles[2]
+    assert "<script" not in titles[2]
+
+
+@every_locale
+def test_join_form_asks_for_consent_in_so_many_words(locale: str) -> None:
+    tags = Tags(shown("join", locale).html)
+    hidden, address, consent = tags.all("input")
+    assert (hidden["type"], hidden["name"], hidden["value"]) == ("hidden", "ref", "a.token")
+    assert (address["type"], address["value"], address["autocomplete"]) == ("email", "", "email")
+    assert (consent["type"], "checked" in consent, "required" in consent) == ("checkbox", False, True)
+    assert [label["for"] for label in tags.all("label")] == [address["id"], consent["id"]]
+    assert consent["aria-describedby"] in {tag.get("id") for tag in tags.all("p")}
+    assert [link["href"] for link in tags.all("a")] == ["/invite"]
+
+
+@every_locale
+@pytest.mark.parametrize("missing", [{"email"}, {"consent"}, {"email", "consent"}])
+def test_join_form_says_what_is_missing_beside_it(locale: str, missing: set[str]) -> None:
+    html = shown("join", locale, missing=missing, email=NASTY, agreed=True).html
+    tags = Tags(html)
+    _, address, consent = tags.all("input")
+    assert {field["name"] for field in (address, consent) if field.get("aria-invalid")} == missing
+    alerts = {str(tag["id"]) for tag in tags.all("p") if tag.get("role") == "alert"}
+    described = f"{address.get('aria-describedby')} {consent['aria-describedby']}".split()
+    assert alerts == {f"no-{name}" for name in missing}
+    assert alerts <= set(described)
+    assert (address["value"], "checked" in consent) == (NASTY, True)
+    assert re.findall("(?<=<title>).*(?=</title>)", html) != re.findall(
+        "(?<=<title>).*(?=</title>)", shown("join", locale).html
+    )
+
+
+@every_locale
+def test_way_on_thanks_only_whom_somebody_invited(locale: str) -> None:
+    pages = [shown("join_onward", locale, invited=invited).html for invited in (True, False)]
+    assert pages[0] != pages[1]
+    assert [[link["href"] for link in Tags(html).all("a")] for html in pages] == [["/invite"]] * 2
+
+
+def test_redirect_is_kept_by_nobody_and_tells_no_one() -> None:
+    page = redirect("/l/j", cookies=("a=b",))
+    assert (page.status, page.html, page.cookies) == (302, "", ("a=b",))
+    assert page.headers == {"location": "/l/j", "cache-control": "no-store", "referrer-policy": "no-referrer"}
 
 
 @every_locale

@@ -8,7 +8,7 @@ from itertools import permutations
 from typing import Any, get_args
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from itsdangerous import URLSafeSerializer
 
@@ -125,3 +125,56 @@ class TestForeign:
     def test_a_changed_letter_never_gives_another_member(self, at: int, letter: str) -> None:
         with suppress(InvalidToken):  # the last letter of a signature has bits that mean nothing
             assert SIGNER.read("unsubscribe", TOKEN[:at] + letter + TOKEN[at + 1 :]) == (MEMBER,)
+
+
+CODE = SIGNER.code(MEMBER)
+
+
+def no_code(code: str) -> None:
+    with pytest.raises(InvalidToken):
+        SIGNER.member_of(code)
+
+
+class TestReferralCodes:
+    @given(st.binary(min_size=10, max_size=10))
+    def test_a_code_says_whose_it_is(self, raw: bytes) -> None:
+        assert SIGNER.member_of(SIGNER.code(f"m{raw.hex()}")) == f"m{raw.hex()}"
+
+    def test_a_code_is_twenty_letters_of_a_url(self) -> None:
+        assert len(CODE) == 20
+        assert set(CODE) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
+
+    @given(
+        st.integers(0, len(CODE) - 1),
+        st.sampled_from("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"),
+    )
+    def test_a_code_with_a_letter_changed_is_nobody_s(self, at: int, letter: str) -> None:
+        assume(CODE[at] != letter)
+        no_code(CODE[:at] + letter + CODE[at + 1 :])
+
+    @settings(max_examples=300)
+    @given(st.text(st.characters(), max_size=60))
+    @example("")
+    @example("=")
+    @example("A" * 20)
+    @example("\ud800")
+    @example(CODE[:-1])
+    @example(CODE + "A")
+    @example(f"{CODE}\r\nx")
+    def test_arbitrary_text_is_nobody_s_code(self, code: str) -> None:
+        no_code(code)
+
+    def test_codes_of_before_a_rotation_still_count(self) -> None:
+        rotated = Signer({"current": "2", "1": "a-key-of-some-length", "2": "a-newer-key"})
+        assert rotated.member_of(CODE) == MEMBER
+        assert rotated.code(MEMBER) != CODE
+        assert rotated.member_of(rotated.code(MEMBER)) == MEMBER
+
+    def test_a_key_taken_away_ends_its_codes(self) -> None:
+        with pytest.raises(InvalidToken):
+            Signer({"current": "2", "2": "a-newer-key"}).member_of(CODE)
+
+    @pytest.mark.parametrize("member_id", ["mnobody", "m1"])
+    def test_only_a_member_s_id_has_a_code(self, member_id: str) -> None:
+        with pytest.raises(ValueError, match=r"."):
+            SIGNER.code(member_id)
