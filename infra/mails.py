@@ -95,9 +95,7 @@ def _compiled(frames: Environment, source: Path, name: str, values: Mapping[str,
     compiled = {line: _filled(frames, source, line, values) for line in lines}
     compiled[f"{name}.txt"] = _filled(frames, source, "layout/layout.txt", {**values, "body": f"{name}.txt"})
     compiled[f"{name}.html"] = _html(frames, source, f"{name}.mjml", values)
-    known = _given(Content) | _given(Personal)
-    if Path(name).parent.name not in FIGURES:
-        del known["figures"]
+    known = _given_to(Path(name).parent.name)
     for template, text in compiled.items():
         written_in = source / template.replace(".html", ".mjml")
         _check_names(written_in, text, known if template in lines else known | _given(Frame))
@@ -219,6 +217,13 @@ def _check_names(file: Path, text: str, known: Mapping[str, Any]) -> None:
         raise UsageError(f"{file}: {unknown!r} is not given to a mail; what is given: {', '.join(sorted(known))}")
 
 
+def _given_to(mail: str) -> dict[str, Any]:
+    """What a mail may name, with its types; figures only where it is given some."""
+    known = _given(Content) | _given(Personal)
+    del known["figures"]
+    return known | ({"figures": get_type_hints(FIGURES[mail])["return"]} if mail in FIGURES else {})
+
+
 def _given(part: type) -> dict[str, Any]:
     """What a part of the values names, with its type; what may be missing is asked for before it is named."""
     return {name: _present(kind) for name, kind in get_type_hints(part).items()}
@@ -248,7 +253,7 @@ def _type_of(node: nodes.Node, known: Mapping[str, Any]) -> Any:  # noqa: ANN401
         return _element(_type_of(node.node, known))
     if isinstance(node, nodes.Getattr):
         owner = _type_of(node.node, known)
-        return Any if owner in (Any, None) else get_type_hints(owner).get(node.attr)
+        return Any if owner in (Any, None) else _present(get_type_hints(owner).get(node.attr))
     return Any
 
 

@@ -21,6 +21,7 @@ LINKS = Links(
     preferences="https://links.example.com/l/p/a-signed-token",
     survey="https://links.example.com/l/s/a-signed-token",
     bonus="https://links.example.com/l/b/a-signed-token",
+    referral="https://links.example.com/l/r/0k3h7vq2d9xw4m5t1c8fabzn6e",
 )
 
 _NEWS: tuple[tuple[HighlightKind, int, dict[str, str]], ...] = (
@@ -34,10 +35,8 @@ _NEWS: tuple[tuple[HighlightKind, int, dict[str, str]], ...] = (
 )
 """Invented news: its kind, how many days old it is, its title by language."""
 
-_FIGURES: dict[str, dict[str, JsonValue]] = {
-    "mail_paused": {"reason": "bounces", "sends": 412, "bounces": 23, "complaints": 0, "hours": 24}
-}
-"""Invented figures, by the mail that tells them."""
+_PAUSED: dict[str, JsonValue] = {"reason": "bounces", "sends": 412, "bounces": 23, "complaints": 0, "hours": 24}
+"""Invented figures of a pause."""
 
 
 def sample_mail(
@@ -58,9 +57,19 @@ def sample_mail(
     gathered = Gathered(
         did=Did(active_days=12, posts=2, comments=21, reactions=34, answers=1),
         news=_news(playbook, now) if playbook.mails[mail].highlights else (),
-        figures=_FIGURES.get(mail, {}),
+        figures=_figures(mail, playbook),
     )
     return compose(mails, mail=mail, member=member, playbook=playbook, links=LINKS, gathered=gathered, now=now)
+
+
+def _figures(mail: str, playbook: Playbook) -> dict[str, JsonValue]:
+    """What is planned with the mails that tell figures; of rewards the playbook's own: the second one, where it can."""
+    rules = playbook.referrals
+    to = {rules.mail: "referrer", rules.referee_mail: "referee"}.get(mail)
+    if rewards := [rule for rule in rules.rewards if rule.to == to]:
+        rule = rewards[min(1, len(rewards) - 1)]
+        return {"rule": rule.key, "qualified": rule.at or 1}
+    return _PAUSED if mail == playbook.breaker.mail else {}
 
 
 def _news(playbook: Playbook, now: datetime) -> list[News]:

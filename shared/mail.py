@@ -23,7 +23,7 @@ from shared.addresses import usable_address
 from shared.errors import UsageError
 from shared.events import HighlightKind
 from shared.experiments import variant_of
-from shared.figures import FIGURES, Paused
+from shared.figures import FIGURES, Awarded, Paused, Telling
 from shared.localtime import at_local, is_zone, local_day
 from shared.members import language_of
 from shared.model import Did, Member, News
@@ -39,12 +39,16 @@ _RECOGNISED = ("active_days", "posts", "comments", "answers", "reactions")
 
 
 class Links(NamedTuple):
-    """The signed links of one mail: absolute URLs, the survey's without a query; no `bonus` where none is offered."""
+    """The signed links of one mail: absolute URLs, the survey's without a query; no `bonus` where none is offered.
+
+    `referral` is the member's own link to invite by; mails that show it do without when it is not given.
+    """
 
     unsubscribe: str
     preferences: str
     survey: str
     bonus: str = ""
+    referral: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,7 +182,7 @@ class Personal:
     period: str
     highlights: tuple[Highlighted, ...]
     bonus: Offer | None
-    figures: Paused | None
+    figures: Paused | Awarded | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,7 +325,7 @@ def _personal(
     mail: str, reader: _Reader, *, playbook: Playbook, links: Links, gathered: Gathered, now: datetime
 ) -> Personal:
     treated, wording = playbook.mails[mail], reader.wording
-    sender = playbook.senders[treated.sender]
+    sender, telling = playbook.senders[treated.sender], Telling(playbook, reader.locale, wording)
     return Personal(
         marketing=treated.class_ == "marketing",
         sender=Signed(name=sender.name[reader.locale], signature=sender.signature[reader.locale]),
@@ -332,7 +336,7 @@ def _personal(
         period=wording.count("days", treated.recognises.days) if treated.recognises else "",
         highlights=tuple(_highlighted(one, reader) for one in gathered.news),
         bonus=_offer(playbook.bonuses[treated.bonus], reader, links.bonus, now) if treated.bonus else None,
-        figures=FIGURES[mail](gathered.figures, playbook, wording) if mail in FIGURES else None,
+        figures=FIGURES[mail](gathered.figures, telling) if mail in FIGURES else None,
     )
 
 

@@ -311,14 +311,16 @@ class Playbook(Frozen):
             yield f"managers.{name}.locale", "locale", one.locale, "locales"
 
     def _wrong_class(self) -> Iterable[Problem]:
-        notice = self._part("breaker") and self._part("mails").get(self.breaker.mail)
-        if notice and notice.class_ != "service":
-            wrong = f"must be a service mail, for marketing mail is what pauses; {self.breaker.mail!r} is marketing"
-            yield Problem("breaker.mail", wrong)
-        asking = self._part("reengagement") and self._part("mails").get(self.reengagement.mail)
-        if asking and asking.class_ != "marketing":
-            wrong = f"must be a marketing mail, which asks for consent; {self.reengagement.mail!r} is service"
-            yield Problem("reengagement.mail", wrong)
+        for part, key, wanted, why in (
+            ("breaker", "mail", "service", "for marketing mail is what pauses"),
+            ("reengagement", "mail", "marketing", "which asks for consent"),
+            ("referrals", "mail", "service", "for nobody is to miss what they were given"),
+            ("referrals", "referee_mail", "service", "for nobody is to miss what they were given"),
+        ):
+            name = getattr(self._part(part), key) if self._part(part) else None
+            mail = self._part("mails").get(name)
+            if mail and mail.class_ != wanted:
+                yield Problem(f"{part}.{key}", f"must be a {wanted} mail, {why}; {name!r} is {mail.class_}")
 
     def _wrong_hours(self) -> Iterable[Problem]:
         """A send time within quiet hours would only ever be waited for."""

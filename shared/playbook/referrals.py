@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
 
 from pydantic import Field, HttpUrl, model_validator
@@ -81,13 +82,25 @@ class Referrals(Frozen):
     webhook: RewardWebhook | None = None
 
     @model_validator(mode="after")
-    def _each_key_once(self) -> Referrals:
-        keys = [rule.key for rule in self.rewards]
-        raise_problems(
-            [
-                Problem(f"rewards[{at}].key", f"{key!r} is already rewards[{keys.index(key)}]")
-                for at, key in enumerate(keys)
-                if key in keys[:at]
-            ]
-        )
+    def _rewards_can_be_told_apart(self) -> Referrals:
+        raise_problems([*self._keys_twice(), *self._kinds_twice(), *self._one_mail_for_both()])
         return self
+
+    def _keys_twice(self) -> Iterator[Problem]:
+        keys = [rule.key for rule in self.rewards]
+        for at, key in enumerate(keys):
+            if key in keys[:at]:
+                yield Problem(f"rewards[{at}].key", f"{key!r} is already rewards[{keys.index(key)}]")
+
+    def _kinds_twice(self) -> Iterator[Problem]:
+        """Two badges for the same number of referees would be one reward written down twice."""
+        kinds = [(rule.at, rule.gives) for rule in self.rewards]
+        for at, (count, gives) in enumerate(kinds):
+            if count is not None and (count, gives) in kinds[:at]:
+                first = kinds.index((count, gives))
+                yield Problem(f"rewards[{at}].at", f"{count} already gives {gives}, in rewards[{first}]")
+
+    def _one_mail_for_both(self) -> Iterator[Problem]:
+        if self.mail == self.referee_mail:
+            wrong = f"must be another mail than the referrer's, which tells of other things; both are {self.mail!r}"
+            yield Problem("referee_mail", wrong)

@@ -15,8 +15,13 @@ from tests.builders import ROOT, a_member, a_playbook, at
 
 SOURCE = ROOT / "shared" / "mails"
 PLAYBOOK = a_playbook()
-LINKS = Links(*(f"https://links.example.com/l/{letter}/AbC.123-x_" for letter in "upsb"))
+LINKS = Links(*(f"https://links.example.com/l/{letter}/AbC.123-x_" for letter in "upsbr"))
 PAUSED: dict[str, JsonValue] = {"reason": "bounces", "sends": 412, "bounces": 23, "complaints": 1, "hours": 24}
+FIGURES: dict[str, dict[str, JsonValue]] = {
+    "mail_paused": PAUSED,
+    "reward": {"rule": "premium_month", "qualified": 5},
+    "trial": {"rule": "trial", "qualified": 0},
+}
 ACTIVE = Did(active_days=12, posts=1, comments=21, answers=2)
 WRITTEN = [(mail, locale) for mail, found in written(SOURCE).items() for locale in sorted(found.locales)]
 MARKETING = [(mail, locale) for mail, locale in WRITTEN if PLAYBOOK.mails[mail].class_ == "marketing"]
@@ -26,7 +31,7 @@ def written_for(mails: Mails, mail: str = "welcome", **changes: Any) -> Composed
     """A mail to Ada on a Tuesday in March, two days before the open workshop."""
     asked: dict[str, Any] = {"playbook": PLAYBOOK, "links": LINKS, "now": at("2030-03-12T09:00Z")}
     asked |= {name: changes.pop(name) for name in asked.keys() & changes.keys()}
-    told: dict[str, Any] = {"figures": PAUSED if mail == "mail_paused" else {}}
+    told: dict[str, Any] = {"figures": FIGURES.get(mail, {})}
     told |= {name: changes.pop(name) for name in ("did", "news", "figures", "leave_out") if name in changes}
     return compose(mails, mail=mail, member=a_member(**changes), gathered=Gathered(**told), **asked)
 

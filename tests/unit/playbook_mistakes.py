@@ -12,8 +12,10 @@ from tests.builders import ROOT, raw_playbook
 Path_ = Sequence[str | int]
 
 WRITTEN = written(ROOT / "shared" / "mails")
+REWARDS = ["referrals", "rewards"]
+TWO_TEXTS = {"en": "x", "ru": "x"}
 STEPS = ["onboarding", "steps"]
-MAILS = "welcome, check_in, digest, survey, ambassador, miss_you, mail_paused"
+MAILS = "welcome, check_in, digest, survey, ambassador, miss_you, reward, trial, mail_paused"
 MAIL_KEYS = "class, category, sender, recognises, highlights, bonus, variants, at_once"
 CATEGORIES = "onboarding, events, reengagement, digest, news"
 A_MOMENT = "must be a moment with its time zone, such as 2026-01-01T00:00:00Z"
@@ -278,6 +280,115 @@ ONE_MISTAKE: list[tuple[Path_, object, str]] = [
         "reengagement.spacing[1]: must not be shorter than win_back_within (14d)",
     ),
     (["reengagement", "holdout_percent"], "51", "reengagement.holdout_percent: must be at most 50; got '51'"),
+    # referrals
+    (
+        ["referrals", "mail"],
+        "nope",
+        "referrals.mail: unknown mail 'nope'; the mails are " + MAILS,
+    ),
+    (
+        ["referrals", "referee_mail"],
+        "nope",
+        "referrals.referee_mail: unknown mail 'nope'; the mails are " + MAILS,
+    ),
+    (
+        ["referrals", "mail"],
+        "digest",
+        "referrals.mail: must be a service mail, for nobody is to miss what they were given; 'digest' is marketing",
+    ),
+    (
+        ["referrals", "referee_mail"],
+        "digest",
+        (
+            "referrals.referee_mail: must be a service mail, for nobody is to miss what they were given; "
+            "'digest' is marketing"
+        ),
+    ),
+    (
+        ["referrals", "referee_mail"],
+        "reward",
+        (
+            "referrals.referee_mail: must be another mail than the referrer's, which tells of other things; "
+            "both are 'reward'"
+        ),
+    ),
+    (
+        ["referrals", "invite_url"],
+        "our page",
+        "referrals.invite_url: must be a web address such as https://community.example.com/; got 'our page'",
+    ),
+    (
+        ["referrals", "join_url"],
+        "javascript:alert(1)",
+        "referrals.join_url: must be a web address such as https://community.example.com/; got 'javascript:alert(1)'",
+    ),
+    (
+        ["referrals", "campaign"],
+        "Friends & Co",
+        "referrals.campaign: must match ^[a-z][a-z0-9_]{0,39}$; got 'Friends & Co'",
+    ),
+    *(
+        (
+            ["referrals", name],
+            "a while",
+            f"referrals.{name}: must be a whole number and a unit, such as 30m, 20h or 90d; got 'a while'",
+        )
+        for name in ("first_touch_for", "settle_after", "hold")
+    ),
+    (
+        ["referrals", "qualified_when"],
+        "here",
+        "referrals.qualified_when: must be 'joined', 'verified', 'active' or 'purchased'; got 'here'",
+    ),
+    (["referrals", "suspicion", "an_hour"], "0", "referrals.suspicion.an_hour: must be at least 1; got '0'"),
+    (["referrals", "suspicion", "a_day"], "0", "referrals.suspicion.a_day: must be at least 1; got '0'"),
+    (["referrals", "suspicion", "one_payer"], "1", "referrals.suspicion.one_payer: must be at least 2; got '1'"),
+    (
+        ["referrals", "suspicion", "a_week"],
+        "9",
+        "referrals.suspicion.a_week: unknown key; allowed here: an_hour, a_day, one_payer",
+    ),
+    (
+        ["referrals", "webhook"],
+        {"url": "ftp://shop.example.com"},
+        (
+            "referrals.webhook.url: must be a web address such as https://community.example.com/; "
+            "got 'ftp://shop.example.com'"
+        ),
+    ),
+    (
+        ["referrals", "webhook"],
+        {"url": "https://shop.example.com", "secret": "x"},
+        "referrals.webhook.secret: unknown key; allowed here: url, allow_private",
+    ),
+    (REWARDS, [], "referrals.rewards: must have at least 1"),
+    ([*REWARDS, 2, "key"], "badge", "referrals.rewards[2].key: 'badge' is already rewards[0]"),
+    (
+        [*REWARDS, 2],
+        {"key": "second_badge", "at": "1", "gives": "badge", "title": TWO_TEXTS},
+        "referrals.rewards[2].at: 1 already gives badge, in rewards[0]",
+    ),
+    (
+        [*REWARDS, 0, "to"],
+        "everybody",
+        "referrals.rewards[0].to: must be 'referrer' or 'referee'; got 'everybody'",
+    ),
+    (
+        [*REWARDS, 0, "gives"],
+        "money",
+        "referrals.rewards[0].gives: must be 'badge', 'premium_days', 'premium_lifetime' or 'level'; got 'money'",
+    ),
+    ([*REWARDS, 0, "at"], None, "referrals.rewards[0].at: is missing for a reward to the referrer"),
+    ([*REWARDS, 0, "at"], "0", "referrals.rewards[0].at: must be at least 1; got '0'"),
+    ([*REWARDS, 0, "at"], "100001", "referrals.rewards[0].at: must be at most 100000; got '100001'"),
+    ([*REWARDS, 4, "at"], "5", "referrals.rewards[4].at: is for a reward to the referrer only"),
+    ([*REWARDS, 4, "days"], None, "referrals.rewards[4].days: is missing for premium_days"),
+    ([*REWARDS, 1, "days"], "0", "referrals.rewards[1].days: must be at least 1; got '0'"),
+    ([*REWARDS, 1, "days"], "3651", "referrals.rewards[1].days: must be at most 3650; got '3651'"),
+    ([*REWARDS, 0, "days"], "5", "referrals.rewards[0].days: is for premium_days only"),
+    ([*REWARDS, 3, "level"], None, "referrals.rewards[3].level: is missing for level"),
+    ([*REWARDS, 2, "level"], "hero", "referrals.rewards[2].level: is for level only"),
+    ([*REWARDS, 0, "title"], {"en": "x"}, "referrals.rewards[0].title: " + NO_RUSSIAN),
     # bonuses and news
     (
         ["bonuses", "welcome_back", "url"],

@@ -74,9 +74,26 @@ class TestDefault:
     def test_mails_come_in_russian_and_english(self) -> None:
         assert set(a_playbook().locales) == {"en", "ru"}
 
-    def test_every_mail_but_the_managers_needs_consent(self) -> None:
-        service = [name for name, mail in a_playbook().mails.items() if mail.class_ == "service"]
-        assert service == ["mail_paused"] == [a_playbook().breaker.mail]
+    def test_every_mail_but_rewards_and_the_managers_needs_consent(self) -> None:
+        playbook = a_playbook()
+        service = [name for name, mail in playbook.mails.items() if mail.class_ == "service"]
+        assert service == ["reward", "trial", "mail_paused"]
+        assert service == [playbook.referrals.mail, playbook.referrals.referee_mail, playbook.breaker.mail]
+
+    def test_rewards_are_the_programme_s(self) -> None:
+        rewards = a_playbook().referrals.rewards
+        assert [(rule.to, rule.at, rule.gives, rule.days or rule.level) for rule in rewards] == [
+            ("referrer", 1, "badge", None),
+            ("referrer", 5, "premium_days", 30),
+            ("referrer", 10, "premium_lifetime", None),
+            ("referrer", 25, "level", "ambassador"),
+            ("referee", None, "premium_days", 7),
+        ]
+
+    def test_who_is_active_qualifies_after_a_week_s_hold(self) -> None:
+        rules = a_playbook().referrals
+        assert (rules.qualified_when, rules.hold) == ("active", timedelta(days=7))
+        assert (rules.first_touch_for, rules.settle_after) == (timedelta(days=90), timedelta(hours=24))
 
     def test_the_missed_are_asked_three_times_and_one_in_ten_is_held_out(self) -> None:
         rules = a_playbook().reengagement
