@@ -9,7 +9,8 @@ import pytest
 
 from shared.fraud import canonical_address, evidence, is_disposable
 from shared.model import Referral
-from tests.unit.test_referrals import ADA, DAY, HOUR, JOINED, PLAYBOOK, a_referee, a_referral, a_referrer, an_id
+from tests.builders import JOINED
+from tests.unit.test_referrals import ADA, DAY, HOUR, PLAYBOOK, a_referee, a_referral, a_referrer, an_id
 
 RULES = PLAYBOOK.referrals
 
