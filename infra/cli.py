@@ -15,12 +15,12 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.text import Text
 from typer.exceptions import TyperException
 
 from infra import ROOT
 from infra import lift as lifts
+from infra import referrals as referring
 from infra import resume as resuming
 from infra import why as reasons
 from infra.local import show
@@ -28,16 +28,28 @@ from infra.local.demo import SECRETS, Demo
 from infra.local.inbox import write_inbox
 from infra.local.stack import STACK, LocalStack, running
 from infra.local.summary import outcome, summary
-from infra.mails import compile_mails, written
+from infra.mails import compile_mails
 from infra.operate import deployed, now_of
 from infra.preview import sample_mail, send
+from infra.terminal import (
+    MAILS,
+    Json,
+    PlaybookFile,
+    StackName,
+    TableName,
+    Yes,
+    agreed,
+    errors,
+    out,
+    print_json,
+    read_playbook,
+)
 from shared import playbook as playbooks
-from shared.errors import FlywheelError, PlaybookError, UsageError
+from shared.errors import FlywheelError, PlaybookError
 from shared.mail import Mails
 from shared.members import zone_of
 from shared.playbook import Playbook
 
-MAILS = ROOT / "shared" / "mails"
 OUT = ROOT / "out"
 
 app = typer.Typer(
@@ -49,14 +61,9 @@ app = typer.Typer(
 playbook_app = typer.Typer(help="Check the playbook, or describe it to your editor.", no_args_is_help=True)
 app.add_typer(playbook_app, name="playbook")
 
-out = Console()
-errors = Console(stderr=True)
+app.add_typer(referring.commands, name="referrals")
 
-PlaybookFile = Annotated[Path, typer.Option("--playbook", help="The playbook to use.", show_default="playbook.yaml")]
 Locale = Annotated[str, typer.Option(help="The language of the mail, one of the playbook's.")]
-TableName = Annotated[str | None, typer.Option("--table", help="The table, where it is not the stack's.")]
-StackName = Annotated[str, typer.Option("--stack", help="The CloudFormation stack that names the table.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="A day in the community's zone, included.")]
 MailName = Annotated[str, typer.Argument(help="A mail of the playbook, such as welcome.")]
 
@@ -73,7 +80,7 @@ def demo(
     clock, fires the deployed schedules, and stops everything again.
     """
     started = time.monotonic()
-    playbook = _playbook(ROOT / "playbook.yaml")
+    playbook = read_playbook(ROOT / "playbook.yaml")
     folder = OUT / "demo"
     with show.steps(out) as steps, running(secrets=SECRETS, tell=steps.tell) as stack:
         run = Demo(stack, playbook, members=members, days=days, seed=seed)
@@ -94,7 +101,7 @@ def up(
     port: Annotated[int | None, typer.Option(help="The port on loopback; a free one by default.")] = None,
 ) -> None:
     """Run the stack on this machine by the real clock until Ctrl-C, with everything needed to try it."""
-    playbook = _playbook(ROOT / "playbook.yaml")
+    playbook = read_playbook(ROOT / "playbook.yaml")
     with show.steps(out) as steps, running(port=port, virtual_time=False, secrets=SECRETS, tell=steps.tell) as stack:
         steps.done()
         show.webhooks(out, stack, SECRETS, OUT / "inbox" / "index.html")
@@ -121,7 +128,7 @@ def playbook_check(
     / "playbook.yaml",
 ) -> None:
     """Say everything that is wrong with a playbook, with the place and what is allowed there."""
-    playbook = _playbook(file)
+    playbook = read_playbook(file)
     steps = ", ".join(f"{step.key} on day {step.day}" for step in playbook.onboarding.steps)
     about = f" Languages: {', '.join(playbook.locales)}. Onboarding: {steps}."
     out.print(Text.assemble((f"{file.name} is good.", "green"), about), soft_wrap=True)
@@ -142,7 +149,7 @@ def preview(
 ) -> None:
     """Render a mail as a member would get it, into out/preview."""
     with _mails() as mails:
-        composed = sample_mail(mails, _playbook(playbook), mail, locale, name=name, now=datetime.now(UTC))
+        composed = sample_mail(mails, read_playbook(playbook), mail, locale, name=name, now=datetime.now(UTC))
     folder = OUT / "preview"
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / f"{mail}.{locale}.html"
@@ -164,7 +171,7 @@ def send_test(
 ) -> None:
     """Send one mail, with sample content, through SES with your own AWS credentials."""
     with _mails() as mails:
-        composed = sample_mail(mails, _playbook(playbook), mail, locale, name=name, now=datetime.now(UTC), to=to)
+        composed = sample_mail(mails, read_playbook(playbook), mail, locale, name=name, now=datetime.now(UTC), to=to)
     out.print(f"sent as {send(composed)}")
 
 
@@ -178,12 +185,12 @@ def why(
     as_json: Json = False,
 ) -> None:
     """Tell what is next for a member and everything that was decided about them, newest first, with the reasons."""
-    rules, who = _playbook(playbook), member.strip()
+    rules, who = read_playbook(playbook), member.strip()
     with deployed(table=table, stack=stack) as store:
         known = reasons.find(who, store, rules)
         lines = reasons.history(known, playbook=rules, now=now_of(store))
     if as_json:
-        _print_json(reasons.told(who, known, lines, rules))
+        print_json(reasons.told(who, known, lines, rules))
     else:
         out.print(reasons.shown(who, known, lines, rules))
 
@@ -200,14 +207,14 @@ def lift(
     as_json: Json = False,
 ) -> None:
     """Tell whether a programme's mails bring members back: asked against held out, over the last 90 days."""
-    rules = _playbook(playbook)
+    rules = read_playbook(playbook)
     with deployed(table=table, stack=stack) as store:
         now = now_of(store)
         days = (since.date() if since else None, until.date() if until else None)
         period = lifts.period(programme, *days, playbook=rules, now=now)
         found = lifts.measured(store, period, now)
     if as_json:
-        _print_json(lifts.told(programme, period, found))
+        print_json(lifts.told(programme, period, found))
     else:
         out.print(lifts.shown(programme, period, found, zone_of(None, rules)))
 
@@ -215,13 +222,13 @@ def lift(
 @app.command()
 def resume(
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Yes = False,
     table: TableName = None,
     stack: StackName = STACK,
     playbook: PlaybookFile = ROOT / "playbook.yaml",
 ) -> None:
     """Let marketing mail go on after it has paused by itself, spread over a while."""
-    rules = _playbook(playbook)
+    rules = read_playbook(playbook)
     with deployed(table=table, stack=stack) as store:
         pause, zone, now = store.pause(), zone_of(None, rules), now_of(store)
         held = resuming.state(pause, rules.breaker, zone=zone, now=now)
@@ -230,29 +237,11 @@ def resume(
             return
         waiting = resuming.what_resuming_does(resuming.waiting(store), rules.breaker)
         out.print(f"{held}.\n{waiting}.", soft_wrap=True, markup=False)
-        if not (yes or _agreed("Let marketing mail go on?")):
+        if not (yes or agreed("Let marketing mail go on?", "let marketing mail go on")):
             out.print("It stays paused.")
             raise typer.Exit(1)
         resumed = store.resume(now)
     out.print("[green]Marketing mail goes on.[/]" if resumed else "Somebody has just let it go on.")
-
-
-def _agreed(question: str) -> bool:
-    try:
-        return typer.confirm(question)
-    except typer.Abort as exc:
-        if sys.stdin.isatty():
-            raise
-        out.print()
-        raise UsageError("there is nobody to ask; say --yes to let marketing mail go on") from exc
-
-
-def _print_json(value: object) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def _playbook(file: Path) -> Playbook:
-    return playbooks.load(file, mails=written(MAILS))
 
 
 @contextmanager

@@ -54,7 +54,7 @@ def deployed(*, table: str | None, stack: str) -> Iterator[Store]:
     anything that is asked of the table meanwhile; Unavailable when the table does not answer.
     """
     try:
-        name = table or _table_of(stack)
+        name = table or output(TABLE_OUTPUT, stack)
         client: DynamoDBClient = boto3.client("dynamodb", region_name=region(), config=QUICK)
         yield Store(client, name)
     except ClientError as exc:
@@ -63,17 +63,8 @@ def deployed(*, table: str | None, stack: str) -> Iterator[Store]:
         raise UsageError(_failure(exc)) from exc
 
 
-def now_of(store: Store) -> datetime:
-    """The time there: this machine's, or the one that a local stack in virtual time was set to."""
-    return store.local_clock() or datetime.now(UTC)
-
-
-def region() -> str | None:
-    """AWS_REGION, which the AWS CLI and the CDK read but boto3 does not; None leaves it to boto3."""
-    return os.environ.get("AWS_REGION") or None
-
-
-def _table_of(stack: str) -> str:
+def output(name: str, stack: str) -> str:
+    """An output of a deployed stack; UsageError, in a sentence, when the stack or the output is missing."""
     client: CloudFormationClient = boto3.client("cloudformation", region_name=region(), config=QUICK)
     try:
         [found] = client.describe_stacks(StackName=stack)["Stacks"]
@@ -85,9 +76,19 @@ def _table_of(stack: str) -> str:
             f"there is no stack {stack!r} {where}; name it with --stack, or the table with --table"
         ) from exc
     outputs = {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
-    if TABLE_OUTPUT not in outputs:
-        raise UsageError(f"the stack {stack!r} has no output {TABLE_OUTPUT}: it is no Flywheel, or not deployed yet")
-    return outputs[TABLE_OUTPUT]
+    if name not in outputs:
+        raise UsageError(f"the stack {stack!r} has no output {name}: it is no Flywheel, or has to be deployed anew")
+    return outputs[name]
+
+
+def now_of(store: Store) -> datetime:
+    """The time there: this machine's, or the one that a local stack in virtual time was set to."""
+    return store.local_clock() or datetime.now(UTC)
+
+
+def region() -> str | None:
+    """AWS_REGION, which the AWS CLI and the CDK read but boto3 does not; None leaves it to boto3."""
+    return os.environ.get("AWS_REGION") or None
 
 
 def _refusal(exc: ClientError, table: str) -> str:

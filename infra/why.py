@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import JsonValue
@@ -13,7 +12,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from infra.lines import Kind, Line
 from infra.local.inbox import REASONS
+from infra.referred import Bonds, bonds_of, story
 from infra.resume import clock, state
 from shared.actions import Action, Advance, Rest, SendMail, Skip
 from shared.addresses import address_hash
@@ -30,15 +31,10 @@ from shared.members import (
 )
 from shared.model import Consent, Due, Identity, Member, Pause, PlannedMail, Send, SendId, SendStatus, SoftBounce
 from shared.playbook import ALL_MARKETING, Playbook
-from shared.programmes import onboarding, reengagement
+from shared.programmes import onboarding, reengagement, referrals
 from shared.recipients import MANAGER, manager_id, manager_of
 from shared.sending import AGENDA
 from shared.store import Store, keys
-
-Kind = Literal[
-    "next", "pause", "ramp", "sent", "skipped", "deferred", "held_out", "parked", "in_doubt", "claimed",
-    "consent", "suppressed", "soft_bounce", "dormant", "joined", "left", "returned", "known", "chosen",
-]  # fmt: skip
 
 LABELS: Mapping[Kind, tuple[str, str]] = {
     "next": ("next", "bold"),
@@ -60,6 +56,11 @@ LABELS: Mapping[Kind, tuple[str, str]] = {
     "returned": ("came back", "bold"),
     "known": ("known", "dim"),
     "chosen": ("chose", "blue"),
+    "touched": ("touched", "dim"),
+    "brought": ("brought by", "bold"),
+    "referral": ("referral", "cyan"),
+    "reward": ("reward", "green"),
+    "reversed": ("taken back", "red"),
 }
 """What each kind is called on a terminal, and its colour."""
 
@@ -92,20 +93,6 @@ A_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
-    """Something that happened to a member, or will: when, told for a person, and in `facts` the same for scripts.
-
-    `at` is None for what holds now. `notes` say more, a sentence each.
-    """
-
-    kind: Kind
-    at: datetime | None
-    text: str
-    notes: tuple[str, ...] = ()
-    facts: Mapping[str, JsonValue] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
 class Known:
     """All that the table holds of a member, and of those who proved to be the same person."""
 
@@ -113,6 +100,7 @@ class Known:
     dues: Sequence[Due] = ()
     sends: Sequence[Send] = ()
     pause: Pause | None = None
+    bonds: Bonds = field(default_factory=Bonds)
 
 
 def find(who: str, store: Store, playbook: Playbook) -> Known:
@@ -129,6 +117,7 @@ def find(who: str, store: Store, playbook: Playbook) -> Known:
         dues=[due for ledger in ledgers for due in ledger.dues],
         sends=[send for ledger in ledgers for send in ledger.sends],
         pause=store.pause(),
+        bonds=Bonds() if _is_manager(member) else bonds_of(member, store),
     )
 
 
@@ -165,7 +154,7 @@ def _by_address(address: str, store: Store, playbook: Playbook) -> dict[str, Mem
 def history(known: Known, *, playbook: Playbook, now: datetime) -> list[Line]:
     """What is next, soonest first; then everything that was decided about the member, newest first."""
     teller = _Teller(known, playbook, now)
-    past = [*teller.sends(), *teller.decisions(), *teller.bounces(), *teller.life()]
+    past = [*teller.sends(), *teller.decisions(), *teller.bounces(), *teller.life(), *teller.bonds()]
     newest = sorted(past, key=lambda line: line.at or now, reverse=True)
     return [*teller.pause(), *teller.agenda(), *newest]
 
@@ -201,6 +190,9 @@ class _Teller:
             return self._turn(due, facts)
         if due.programme == onboarding.NAME:
             return self._step(due, facts)
+        if due.programme == referrals.NAME:
+            text = "referrals: look whose referee they are, whether that counts, and what is earned"
+            return Line(kind="next", at=due.due_at, text=text, facts=facts)
         return Line(kind="next", at=due.due_at, text=f"{due.programme}: {due.key}", facts=facts)
 
     def _again(self, due: Due) -> str:
@@ -340,6 +332,10 @@ class _Teller:
     def _counted(self, bounce: SoftBounce) -> int:
         same = (one for one in self._member.soft_bounces.values() if one.address == bounce.address)
         return sum(bounce.at - SOFT_BOUNCE_WINDOW <= one.at <= bounce.at for one in same)
+
+    def bonds(self) -> Iterator[Line]:
+        """Who brought them, whom they brought, and what was granted or taken back for it."""
+        return story(self._known.bonds, self._zone)
 
     def life(self) -> Iterator[Line]:
         """When they came and went, and when we stopped asking; of a manager there is nothing such to tell."""

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from infra.why import Known, Line, history, shown, told
+from infra.lines import Line
+from infra.why import Known, history, shown, told
 from shared.addresses import address_hash
 from shared.events import Profile
 from shared.experiments import group_of
