@@ -63,13 +63,19 @@ def sample_mail(
 
 
 def _figures(mail: str, playbook: Playbook) -> dict[str, JsonValue]:
-    """What is planned with the mails that tell figures; of rewards the playbook's own: the second one, where it can."""
+    """What is planned with the mails that tell figures; of rewards the playbook's own: the second one, where it can.
+
+    UsageError when the mail is for rewards that the playbook has none of.
+    """
     rules = playbook.referrals
     to = {rules.mail: "referrer", rules.referee_mail: "referee"}.get(mail)
-    if rewards := [rule for rule in rules.rewards if rule.to == to]:
-        rule = rewards[min(1, len(rewards) - 1)]
-        return {"rule": rule.key, "qualified": rule.at or 1}
-    return _PAUSED if mail == playbook.breaker.mail else {}
+    if to is None:
+        return _PAUSED if mail == playbook.breaker.mail else {}
+    rewards = [rule for rule in rules.rewards if rule.to == to]
+    if not rewards:
+        raise UsageError(f"the playbook has no reward to the {to}, so the mail {mail!r} has nothing to tell of")
+    rule = rewards[min(1, len(rewards) - 1)]
+    return {"rule": rule.key, "qualified": rule.at or 1}
 
 
 def _news(playbook: Playbook, now: datetime) -> list[News]:

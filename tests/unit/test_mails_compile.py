@@ -135,6 +135,8 @@ def test_languages_of_a_mail_name_the_same_things(compiled: Path, mail: str, par
         ("miss_you/ru.subject.news.txt", "if highlights", "if news", r"'news' is not given to a mail"),
         ("miss_you/en.txt", "{{ highlight.kind }}", "{{ highlight.sort }}", r"'highlight.sort' is not given to a mail"),
         ("mail_paused/ru.txt", "{{ figures.bounces }}", "{{ figures.bounce }}", r"'figures.bounce' is not given"),
+        ("reward/en.txt", "{{ figures.next.at }}", "{{ figures.next.of }}", r"'\.\.\.\.of' is not given to a mail"),
+        ("trial/ru.mjml", "{{ figures.days }}", "{{ figures.sends }}", r"'figures\.sends' is not given to a mail"),
         ("miss_you/ru.txt", "{{ bonus.until }}", "{{ figures.until }}", r"'figures' is not given to a mail"),
         ("wording/ru.json", '"percent"', '"per_cent"', r"percent: Field required"),
         ("wording/ru.json", '"months"', '"moths"', r"months: Field required"),

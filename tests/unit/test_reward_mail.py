@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from infra.preview import sample_mail
+from shared.errors import UsageError
 from shared.mail import Composed, Mails
 from shared.playbook import Playbook, check
 from tests.builders import a_playbook, at, raw_playbook
@@ -213,3 +214,9 @@ def test_title_from_the_playbook_is_escaped(mails: Mails) -> None:
 def test_preview_shows_the_playbook_s_own_rewards(mails: Mails, locale: str, mail: str, said: str) -> None:
     got = sample_mail(mails, a_playbook(), mail, locale, name="Ada", now=at("2030-03-12T09:00Z"))
     assert re.search(said, got.text)
+
+
+def test_preview_without_such_a_reward_says_so(mails: Mails) -> None:
+    playbook = with_rewards({"key": "only", "at": "1", "gives": "badge"})
+    with pytest.raises(UsageError, match="no reward to the referee, so the mail 'trial' has nothing to tell of"):
+        sample_mail(mails, playbook, "trial", "en", name="Ada", now=at("2030-03-12T09:00Z"))
