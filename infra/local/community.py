@@ -1,6 +1,7 @@
 """A small invented community, as the webhooks its platforms would send: the same for the same seed.
 
-Most of its people are busy in the first weeks; then many fall silent, and some of those come back.
+Most of its people are busy in the first weeks; then many fall silent, and some of those come back. Some bring friends:
+what those do in a browser is no webhook, and not told here.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from random import Random
 from zoneinfo import ZoneInfo
 
+from infra.local.friends import Friend, friends
 from infra.local.people import START, Person, person
 from infra.local.voices import Delivery, Voice, as_json, iso, slack_ts
 
@@ -27,31 +29,39 @@ NEWS = (
 ANNOUNCED = (53, "Weekend benches can now be booked from your phone")
 """A topic of the forum with the tag that makes it news: day, title."""
 
+AS_A_FRIEND = 500
+"""From where on what somebody does as a friend is numbered, apart from the rest of their life."""
+
 
 @dataclass(frozen=True)
 class Community:
-    """The people, and everything their platforms send, in order of time."""
+    """The people, everything their platforms send, in order of time, and who of them is brought by whom."""
 
     people: list[Person]
     deliveries: list[Delivery]
+    friends: list[Friend]
 
 
 def imagine(members: int, days: int, seed: int) -> Community:
     """A community of `members` people over `days` days from START."""
     random = Random(seed)  # noqa: S311 - an invented community, not a secret
     people = [person(number, random, days) for number in range(members)]
-    sent = [delivery for one in people for delivery in _life(one, random, days)]
+    brought = friends(members, days)
+    inviters = {friend.number: people[friend.by] for friend in brought if friend.door == "invitation"}
+    sent = [delivery for one in people for delivery in _life(one, random, days, inviters.get(one.number))]
+    sent += [delivery for friend in brought for delivery in _as_a_friend(people[friend.number], friend, random)]
     sent += [_published(number, *news) for number, news in enumerate(NEWS) if news[0] < days]
     sent += [_announced(*ANNOUNCED)] if ANNOUNCED[0] < days else []
     sent += _noise(random, days)
     sent += [_again(delivery, random) for delivery in sent if delivery.kind == "first" and random.random() < 0.15]
-    return Community(people, sorted(sent, key=lambda delivery: (delivery.at, delivery.platform, delivery.body)))
+    in_time = sorted(sent, key=lambda delivery: (delivery.at, delivery.platform, delivery.body))
+    return Community(people, in_time, brought)
 
 
-def _life(person: Person, random: Random, days: int) -> Iterator[Delivery]:
+def _life(person: Person, random: Random, days: int, inviter: Person | None) -> Iterator[Delivery]:
     """Everything that a person's platform tells of them."""
     voice, story = Voice(person, random), person.story
-    yield from (replace(delivery, prompt=True) for delivery in _arrival(person, voice))
+    yield from (replace(delivery, prompt=True) for delivery in _arrival(person, voice, inviter))
     yield from (voice.acts(at) for at in _busy(person, random, days))
     if story.returns_on is not None and story.returns_on < days:
         yield replace(voice.writes(START + timedelta(days=story.returns_on, hours=9), parent="1"), prompt=True)
@@ -59,12 +69,21 @@ def _life(person: Person, random: Random, days: int) -> Iterator[Delivery]:
         yield replace(voice.leaves(START + timedelta(days=story.leaves_on, hours=2)), prompt=True)
 
 
-def _arrival(person: Person, voice: Voice) -> Iterator[Delivery]:
+def _as_a_friend(person: Person, friend: Friend, random: Random) -> Iterator[Delivery]:
+    """What whoever is brought does besides: says hello as they join, so that all their holds end at few moments."""
+    voice = Voice(person, random, serial=AS_A_FRIEND)
+    yield replace(voice.writes(person.joins_at, parent="1"), prompt=True)
+    if friend.leaves_on is not None:
+        yield replace(voice.leaves(START + timedelta(days=friend.leaves_on, hours=2)), prompt=True)
+
+
+def _arrival(person: Person, voice: Voice, inviter: Person | None) -> Iterator[Delivery]:
     at, quirk = person.joins_at, person.quirk
     if quirk == "was there before":
         yield voice.writes(at)
         return
-    yield voice.joins(at, email=None if quirk == "address comes later" else person.email)
+    email = None if quirk == "address comes later" else person.email
+    yield voice.joins(at, email=email, invited_by=inviter.external_id if inviter else None)
     if quirk == "address comes later":
         yield voice.changes(at + timedelta(hours=26))
     if person.platform == "discourse":

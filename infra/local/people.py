@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Literal
 
+from infra.local.friends import EARLY, FRIENDS_BY_NUMBER, HOURS, LATE
+
 START = datetime(2026, 10, 5, 6, tzinfo=UTC)
 """A Monday three weeks before Europe's clocks go back, four before America's."""
 
@@ -115,17 +117,22 @@ def person(number: int, random: Random, days: int) -> Person:
     return Person(
         number=number,
         name=NAMES[locale][number // 2 % len(NAMES[locale])],
-        email=None if quirk == "never gives an address" else f"member{number}@example.com",
+        email=None if quirk == "never gives an address" else _email(number),
         timezone=zone,
         locale=locale,
         platform=story.platform or ("slack", "discourse", "standard")[number % 3],
-        joins_at=_joins_at(place, random, days),
+        joins_at=_joins_at(place, random, days, HOURS.get(number)),
         quirk=quirk,
         silent_after=None if place == NEW_YORK and not quirk else SILENT_AFTER.get(place),
     )
 
 
-def _joins_at(place: int, random: Random, days: int) -> datetime:
-    """At one of few moments, which are the same calendar day everywhere."""
-    day = place % 2 if days > 1 else 0
-    return START + timedelta(days=day, hours=random.choice((2, 4)))
+def _email(number: int) -> str:
+    friend = FRIENDS_BY_NUMBER.get(number)
+    return (friend and friend.email) or f"member{number}@example.com"
+
+
+def _joins_at(place: int, random: Random, days: int, hour: int | None) -> datetime:
+    """At one of few moments, which are the same calendar day everywhere; at that hour where it matters."""
+    day, any_hour = place % 2 if days > 1 else 0, random.choice((EARLY, LATE))
+    return START + timedelta(days=day, hours=hour or any_hour)

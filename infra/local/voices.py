@@ -39,17 +39,18 @@ class Delivery:
 class Voice:
     """One person's platform, telling what they do."""
 
-    def __init__(self, person: Person, random: Random) -> None:
+    def __init__(self, person: Person, random: Random, serial: int = 0) -> None:
         self.person = person
         self.random = random
-        self.serial = 0
+        self.serial = serial
 
-    def joins(self, at: datetime, email: str | None) -> Delivery:
-        """The delivery that tells of them joining."""
+    def joins(self, at: datetime, email: str | None, invited_by: str | None = None) -> Delivery:
+        """The delivery that tells of them joining; of who invited them only Discourse tells here."""
         if self.person.platform == "slack":
             return self._slack({"type": "team_join", "user": self._slack_user(email)}, at, "member.joined")
         if self.person.platform == "discourse":
             account = self._account() | {"active": False, "created_at": iso(at)}
+            account |= {"invited_by": {"id": int(invited_by)}} if invited_by else {}
             return self._discourse("user_created", {"user": account}, at, "member.joined")
         return self._standard("member.joined", {}, at, profile=True)
 
