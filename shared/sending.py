@@ -31,7 +31,7 @@ from shared.members import zone_of
 from shared.model import Did, Due, Identity, Member, Pause, PlannedMail, Send, SendId, SendStatus
 from shared.pausing import ask_to_look, look
 from shared.programmes.reengagement import last_seen
-from shared.recipients import manager_of
+from shared.recipients import MANAGER, manager_of
 from shared.store.keys import AGENDA_SHARDS
 
 AGENDA = "mail"
@@ -219,7 +219,13 @@ def _links(planned: PlannedMail, member: Member, app: App, now: datetime) -> Lin
         preferences=f"{base}/p/{sign('preferences', member.id)}",
         survey=f"{base}/s/{sign('survey', member.id, SendId.parse(planned.send_id).occurrence)}",
         bonus=f"{base}/b/{sign('bonus', member.id, bonus, ends.isoformat())}" if bonus else "",
+        referral=_referral_link(member, app) if planned.figures else "",
     )
+
+
+def _referral_link(member: Member, app: App) -> str:
+    """The member's own link to share; managers have none."""
+    return "" if member.id.startswith(MANAGER) else f"{app.settings.links_url}/l/r/{app.signer.code(member.id)}"
 
 
 def _hand_over(claim: Claim, planned: PlannedMail, mail: Composed, app: App, now: datetime) -> Send:
