@@ -24,6 +24,7 @@ from shared.events import Frozen
 from shared.mail import Mails
 from shared.mailqueue import MailQueue
 from shared.noticequeue import NoticeQueue
+from shared.outgoing import SECONDS
 from shared.pages import Pages
 from shared.playbook import Playbook
 from shared.ses import Pace, Ses
@@ -138,6 +139,11 @@ class App:
         """Every secret that a platform may sign with; none means that its webhooks are refused."""
         given = self._secret(self.settings.webhook_secret).get(platform, [])
         return [given] if isinstance(given, str) else list(given)
+
+    @cached_property
+    def receiver_seconds(self) -> float:
+        """How long the receiver of rewards may take for an answer."""
+        return SECONDS
 
     def rewards_secrets(self) -> list[str]:
         """What rewards are signed with when they are told: the current secret, then the one it takes the place of."""

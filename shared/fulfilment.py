@@ -23,8 +23,8 @@ from shared.model import Due, Member, PlannedMail, Reversal, Reward, RewardNotic
 from shared.outgoing import Answer, post
 from shared.playbook.referrals import RewardWebhook
 from shared.programmes import referrals
+from shared.rewarding import gather
 from shared.store.keys import AGENDA_SHARDS
-from shared.store.referrals import Standing
 
 AGENDA = "reward_notices"
 """The agenda of notices that are to be tried again."""
@@ -79,7 +79,6 @@ class Told:
     reward: Reward
     detail: Mapping[str, Any]
     member: Member | None
-    standing: Standing
 
 
 def fulfil(notice: RewardNotice, app: App, now: datetime) -> Fulfilment:
@@ -90,7 +89,7 @@ def fulfil(notice: RewardNotice, app: App, now: datetime) -> Fulfilment:
     """
     if notice.since is None or now - notice.since > FORGOTTEN:
         notice = notice.model_copy(update={"tries": 0, "since": now})
-    told = gather(notice, app)
+    told = what_to_tell(notice, app)
     if told is None:
         return Fulfilment("nothing_to_tell")
     if notice.tries == 0:  # a try is only counted once these were told
@@ -122,7 +121,7 @@ def put_back(app: App, now: datetime) -> int:
 # --- what is told --------------------------------------------------------------------------------
 
 
-def gather(notice: RewardNotice, app: App) -> Told | None:
+def what_to_tell(notice: RewardNotice, app: App) -> Told | None:
     """What is to be told; None when all is told, or the reward was taken back before it was told of."""
     member = app.store.survivor(notice.member_id)
     ids = {notice.member_id} | ({member.id} | member.absorbed if member else set())
@@ -134,19 +133,17 @@ def gather(notice: RewardNotice, app: App) -> Told | None:
     if notice.about == "granted":
         if reward.fulfilled_at or reward.refused_at or reversal:
             return None
-        return _told("reward.granted", reward, member, standing)
+        return _told("reward.granted", reward, member)
     if reversal is None:
         raise FlywheelError("a notice names a reward that was never taken back")
-    return _told("reward.reversed", reward, member, standing, reversal)
+    return _told("reward.reversed", reward, member, reversal)
 
 
 def _of(notice: RewardNotice, facts: Sequence[Fact]) -> Fact | None:
     return next((one for one in facts if (one.member_id, one.rule) == (notice.member_id, notice.rule)), None)
 
 
-def _told(
-    kind: str, reward: Reward, member: Member | None, standing: Standing, reversal: Reversal | None = None
-) -> Told:
+def _told(kind: str, reward: Reward, member: Member | None, reversal: Reversal | None = None) -> Told:
     detail: dict[str, Any] = {
         "id": reward.id,
         "member_id": reward.member_id,
@@ -162,7 +159,6 @@ def _told(
         reward=reward,
         detail=detail,
         member=member,
-        standing=standing,
     )
 
 
@@ -175,18 +171,16 @@ def _plan_mail(told: Told, app: App, now: datetime) -> None:
         send_id=str(SendId(referrals.NAME, rule.key, told.member.id)),
         mail=rules.mail if rule.to == "referrer" else rules.referee_mail,
         planned_at=now,
-        figures={"rule": rule.key, "qualified": _qualified(told.member, told.standing, app)},
+        figures={"rule": rule.key, "qualified": _qualified(told.reward, app) if rule.to == "referrer" else 0},
     )
     if app.queue.put([planned]):
         raise Unavailable("the mail queue refused the mail of a reward")
 
 
-def _qualified(member: Member, standing: Standing, app: App) -> int:
-    """How many people a member has brought that count; two members who proved to be one person are one."""
-    fellows = app.store.members(one.referee_id for one in standing.referrals) if standing.referrals else {}
-    # The count asks of a case only whose referrals these are and who proved to be whom.
-    case = referrals.Case(referee=member, touches=(), referrals=standing.referrals, fellows=[*fellows.values()])
-    return referrals.qualified_count(case)
+def _qualified(reward: Reward, app: App) -> int:
+    """How many people the referrer has brought that count, by now; as it was counted when the reward was granted."""
+    case = gather(reward.because, app)
+    return referrals.qualified_count(case) if case else 0
 
 
 # --- the receiver --------------------------------------------------------------------------------
@@ -199,7 +193,9 @@ def _tell_receiver(notice: RewardNotice, told: Told, webhook: RewardWebhook, app
     sent_at = app.wire_clock()
     headers = signed(told.id, body, app.rewards_secrets(), sent_at)
     try:
-        answer = post(str(webhook.url), body, headers, allow_private=webhook.allow_private)
+        answer = post(
+            str(webhook.url), body, headers, allow_private=webhook.allow_private, seconds=app.receiver_seconds
+        )
     except FlywheelError as exc:
         return _again(notice, told, app, now, why=str(exc))
     if 200 <= answer.status < 300:
