@@ -69,6 +69,28 @@ def bonus_gone(site: Site, page: Page, member: Member) -> None:
     page.goto(site.bonus_link(member, "no_longer_there"))
 
 
+def join(site: Site, page: Page, member: Member) -> None:
+    page.goto(site.referral_link(member))
+
+
+def join_unfilled(site: Site, page: Page, member: Member) -> None:
+    join(site, page, member)
+    page.locator("#email").fill("cleo@")
+    page.locator("form").evaluate("form => form.noValidate = true")
+    page.locator("form button").click()
+
+
+def join_onward(site: Site, page: Page, member: Member) -> None:
+    join(site, page, member)
+    page.locator("#email").fill("cleo@example.com")
+    page.locator("#consent").check()
+    page.locator("form button").click()
+
+
+def join_uninvited(site: Site, page: Page, member: Member) -> None:  # noqa: ARG001 - nobody invited
+    page.goto(f"{site.origin}/l/j")
+
+
 def unknown(site: Site, page: Page, member: Member) -> None:
     page.goto(site.link("unsubscribe", member.id) + "x")
 
@@ -76,4 +98,5 @@ def unknown(site: Site, page: Page, member: Member) -> None:
 SIGHTS: tuple[Sight, ...] = (
     *(unsubscribe, unsubscribed, preferences, preferences_saved, preferences_off),
     *(survey, survey_unanswered, survey_thanks, bonus, bonus_behind_a_link, bonus_ended, bonus_gone, unknown),
+    *(join_uninvited, join, join_unfilled, join_onward),
 )

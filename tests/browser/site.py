@@ -37,7 +37,7 @@ class Site:
     def newcomer(self, locale: str, **changes: Any) -> Member:
         """A member whom no test has met."""
         number = next(self._numbers)
-        fields = {"id": f"m{number}", "ordinal": number, "identities": frozenset({f"slack:U{number}"})}
+        fields = {"id": f"m{number:020x}", "ordinal": number, "identities": frozenset({f"slack:U{number}"})}
         member = a_member(**fields | {"locale": locale} | changes)
         self.app.store.create_member(member)
         return member
@@ -51,6 +51,10 @@ class Site:
     def link(self, purpose: Purpose, *parts: str) -> str:
         """A link as it stands in a mail."""
         return f"{self.origin}/l/{PATHS[purpose]}/{self.app.signer.sign(purpose, *parts)}"
+
+    def referral_link(self, member: Member) -> str:
+        """A member's referral link."""
+        return f"{self.origin}/l/r/{self.app.signer.code(member.id)}"
 
     def bonus_link(self, member: Member, key: str) -> str:
         """A link to a bonus that ends two weeks after the beginning."""
@@ -77,7 +81,7 @@ def served() -> Iterator[Site]:
     def answer(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         with lock:
             page = _page(environ, site)
-        start_response(f"{page.status} -", list(page.headers.items()))
+        start_response(f"{page.status} -", [*page.headers.items(), *(("set-cookie", one) for one in page.cookies)])
         return [page.html.encode()]
 
     with make_server("127.0.0.1", 0, answer, _Server, _Quiet) as server:
@@ -119,6 +123,8 @@ def _page(environ: dict[str, Any], site: Site) -> Page:
             query=dict(query),
             form=environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)),
             language=environ.get("HTTP_ACCEPT_LANGUAGE"),
+            cookies=tuple(environ.get("HTTP_COOKIE", "").split(";")),
+            user_agent=environ.get("HTTP_USER_AGENT", ""),
         ),
         site.app,
         site.now,

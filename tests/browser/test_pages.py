@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect
 from shared.events import SurveyAnswered
 from shared.members import consents
 from shared.model import Identity, Member
+from shared.referral_links import COOKIE
 from tests.browser import sights
 from tests.browser.conftest import CHROMIUM
 from tests.browser.site import Site
@@ -122,7 +123,7 @@ class TestEveryPage:
             for sight in sights.SIGHTS:
                 sight(site, page, site.newcomer("ru"))
                 assert page.locator("main").evaluate("main => getComputedStyle(main).borderRadius") == "14px"
-            assert context.cookies() == []
+            assert {str(cookie["name"]) for cookie in context.cookies()} == {COOKIE}
         assert {f"{urlsplit(url).scheme}://{urlsplit(url).netloc}" for url in requested} == {site.origin}
         assert [text for text in said if "status of 404" not in text and "status of 410" not in text] == []
 
@@ -228,6 +229,38 @@ class TestWithoutScriptsByKeyboard:
         with page.expect_request("https://community.example.com/lathe") as asked:
             press(page, "Enter")
         assert "referer" not in asked.value.headers
+
+    def test_an_invitation_is_taken_up_and_leads_on(self, site: Site, page: Page, ada: Member) -> None:
+        page.route("https://community.example.com/**", lambda route: route.abort())
+        sights.join(site, page, ada)
+        expect(page.locator("h1")).to_have_text("Ada invites you")
+        reach(page, "#email")
+        page.keyboard.type("Dora@Example.com")
+        reach(page, "#consent")
+        press(page, "Space", "Enter")
+        expect(page.locator("h1")).to_have_text("One more step")
+        assert [touch.referrer_id for touch in site.app.store.invited("dora@example.com")] == [ada.id]
+        reach(page, "main a")
+        with page.expect_request("https://community.example.com/invite") as asked:
+            press(page, "Enter")
+        assert "referer" not in asked.value.headers
+
+    def test_who_came_first_is_whom_the_browser_remembers(self, site: Site, page: Page, ada: Member) -> None:
+        sights.join(site, page, ada)
+        [cookie] = page.context.cookies()
+        assert (cookie["path"], cookie["httpOnly"], cookie["secure"], cookie["sameSite"]) == ("/l", True, True, "Lax")
+        sights.join(site, page, site.newcomer("en", name="Bo"))
+        expect(page.locator("h1")).to_have_text("Ada invites you")
+        page.goto(f"{site.origin}/l/j")
+        expect(page.locator("h1")).to_have_text("Ada invites you")
+
+    def test_what_is_missing_is_said_beside_it_and_the_rest_kept(self, site: Site, page: Page, ada: Member) -> None:
+        sights.join_unfilled(site, page, ada)
+        expect(page.locator("#email")).to_have_value("cleo@")
+        expect(page.locator("#email")).to_have_accessible_description(re.compile("whole address"))
+        expect(page.locator("#consent")).to_have_accessible_description(re.compile("tick the box"))
+        expect(page.locator("#consent")).not_to_be_checked()
+        assert site.app.store.invited("cleo@") == []
 
     def test_what_has_the_focus_shows_it(self, site: Site, page: Page, ada: Member) -> None:
         looks = {
