@@ -83,7 +83,9 @@ def qualified_at(referee: Member, playbook: Playbook) -> datetime | None:
 
 def takes_up(event: CommunityEvent, member: Member, playbook: Playbook) -> bool:
     """Whether an event may bring a referee's case forward. Asked of the event alone: a retry must ask the same."""
-    return member.touched_at is not None and event.occurred_at == qualified_at(member, playbook)
+    if member.touched_at is None:
+        return False
+    return void_of(event) is not None or event.occurred_at == qualified_at(member, playbook)
 
 
 def void_of(event: CommunityEvent) -> Void | None:

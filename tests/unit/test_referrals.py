@@ -194,6 +194,11 @@ class TestQualified:
         assert not takes_up(posted(at=POSTED + DAY), a_referee(), PLAYBOOK)
         assert not takes_up(event, a_referee(touched_at=None), PLAYBOOK)
 
+    def test_an_event_that_may_undo_takes_the_case_up(self) -> None:
+        assert takes_up(bought(MemberLeft), a_referee(), PLAYBOOK)
+        assert takes_up(bought(PurchaseRefunded), a_referee(), PLAYBOOK)
+        assert not takes_up(bought(MemberLeft), a_referee(touched_at=None), PLAYBOOK)
+
 
 def bought(kind: type[Any] = PurchaseMade, **changes: Any) -> Any:
     common = {"id": "standard:1", "platform": "standard", "actor": "42", "occurred_at": JOINED, "received_at": JOINED}
