@@ -16,13 +16,13 @@ import pytest
 from pydantic import BaseModel
 from typer.main import get_command
 
-from infra import cli, why
+from infra import cli, referred, why
 from infra.app import CONTEXT
 from infra.local.inbox import REASONS
-from shared import feedback, links
+from shared import feedback, links, referral_links
 from shared.events import CommunityEvent
 from shared.ledger import Facts, WhyNot, why_not_send
-from shared.model import Send, SendStatus
+from shared.model import Send, SendStatus, Void
 from shared.platforms import discourse, slack, standard
 from shared.playbook import Playbook, check
 from shared.programmes import Programme
@@ -46,6 +46,8 @@ WORDS = (
     *("member", "identity", "platform", "event", "log", "playbook", "programme", "step", "agenda", "due", "arm"),
     *("tick", "facts", "action", "send", "claim", "lease", "skip", "defer", "park", "suppression", "consent"),
     *("category", "budget", "quiet hours", "attempt", "holdout", "dormant", "highlight", "variant", "breaker", "ramp"),
+    *("referrer", "referee", "touch", "attribution", "referral", "hold", "void", "case", "review", "reward"),
+    *("grant", "reversal", "level", "notice", "receiver"),
 )
 
 PROMISE = (
@@ -221,9 +223,9 @@ class TestHowItWorks:
         assert noted.isdisjoint(feedback._FOLDS)
         assert noted | set(feedback._FOLDS) | {"send"} == set(get_args(feedback.Kind))
 
-    def test_every_link_of_a_mail_has_a_row_and_no_other(self) -> None:
-        paths = {f"/l/{kind}" for kind in links._PURPOSES}
-        assert first_cells(section("docs/how-it-works.md", "### The links in mails")) == paths
+    def test_every_link_has_a_row_and_no_other(self) -> None:
+        paths = {f"/l/{kind}" for kind in links._PURPOSES} | {"/l/r", referral_links.JOIN_PATH}
+        assert first_cells(section("docs/how-it-works.md", "### The links")) == paths
 
 
 class TestPlaybook:
@@ -257,6 +259,23 @@ class TestPlaybook:
         assert late == WhyNot("quiet_hours", until=at("2030-01-07T08:00+01:00"))
         assert why_not("digest", saturday, sends, saturday) == WhyNot("budget", until=monday)
         assert why_not("digest", saturday, sends, monday) is None
+
+    def test_rewards_to_begin_with_are_those_of_the_playbook(self) -> None:
+        told = [
+            (row[0].strip("`"), row[1], int(row[2].split()[0]) if row[1] == "referrer" else None, row[3])
+            for row in rows_below("reward", read("docs/playbook.md"))
+        ]
+        rules = a_playbook().referrals.rewards
+        assert [row[:3] for row in told] == [(rule.key, rule.to, rule.at) for rule in rules]
+        assert all(str(rule.days) in row[3] for rule, row in zip(rules, told, strict=True) if rule.days)
+
+    def test_all_that_speaks_against_a_referral_is_explained(self) -> None:
+        told = {name for row in rows_below("evidence", read("docs/playbook.md")) for name in quoted(row[0])}
+        busy = a_playbook().referrals.suspicion
+        many = (busy.an_hour, "an_hour"), (busy.a_day, "a_day"), (busy.one_payer, "on_one_payer")
+        late = {f"{reason}_within_hold" for reason in get_args(Void.model_fields["reason"].annotation)}
+        known = {code for code in referred.EVIDENCE if not code.endswith("_within_hold")}
+        assert told == known | late | {f"more_than_{count}_{what}" for count, what in many}
 
     def test_every_reason_not_to_send_is_explained(self) -> None:
         told = first_cells(section("docs/playbook.md", "## Why a mail was not sent"))
