@@ -120,9 +120,7 @@ def named(member_id: str, people: Mapping[str, Member]) -> str:
 def in_words(evidence: str) -> str:
     """One line of evidence as a sentence's part; what is not known here, as it is."""
     if many := TOO_MANY.fullmatch(evidence):
-        return (
-            f"more than {many[1]} referees of this referrer came within {'an hour' if many[2] == 'hour' else 'a day'}"
-        )
+        return f"more than {many[1]} referees of this referrer {HOW[many[2]]}"
     return EVIDENCE.get(evidence, evidence.replace("_", " "))
 
 

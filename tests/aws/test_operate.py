@@ -271,7 +271,7 @@ class TestWhy:
         settle_in(app, a_member())
         wire.requests.clear()
         why.find("ada@example.com", app.store, a_playbook())
-        assert wire.reads() <= 6
+        assert wire.reads() <= 7
         assert wire.writes() == 0
 
 

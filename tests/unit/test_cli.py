@@ -15,8 +15,8 @@ import pytest
 from infra import cli
 from tests.builders import ROOT
 
-MAILS = "ambassador, check_in, digest, mail_paused, miss_you, survey, welcome"
-COMMANDS = ("demo", "up", "playbook", "preview", "send-test", "why", "lift", "resume")
+MAILS = "ambassador, check_in, digest, mail_paused, miss_you, reward, survey, trial, welcome"
+COMMANDS = ("demo", "up", "playbook", "preview", "send-test", "why", "lift", "resume", "referrals")
 
 
 @dataclass(frozen=True)

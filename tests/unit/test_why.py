@@ -9,13 +9,32 @@ import pytest
 from rich.console import Console
 
 from infra.lines import Line
+from infra.referred import Bonds, in_words
 from infra.why import Known, history, shown, told
 from shared.addresses import address_hash
 from shared.events import Profile
 from shared.experiments import group_of
+from shared.fraud import evidence
 from shared.members import absorb, fold
-from shared.model import Consent, Due, Member, Pause, Send, SendId, SendStatus, SoftBounce, Suppression, stamp
+from shared.model import (
+    Attribution,
+    Consent,
+    Due,
+    Member,
+    Pause,
+    Referral,
+    Reversal,
+    Reward,
+    Send,
+    SendId,
+    SendStatus,
+    SoftBounce,
+    Suppression,
+    Touch,
+    stamp,
+)
 from shared.programmes import reengagement
+from shared.programmes.referrals import KEY, NAME
 from shared.recipients import manager_id, manager_of
 from tests.builders import JOINED, a_member, a_planned_mail, a_playbook, a_send, an_enrolment, at, joined, updated
 
@@ -268,6 +287,95 @@ class TestManagers:
         lines = lines_of(mira, sends=[notice])
         assert [line.kind for line in lines] == ["next", "sent"]
         assert lines[1].text == "operations/paused: “Paused”"
+
+
+class TestReferrals:
+    """Eve brought Ada; Ada brought Bo."""
+
+    EVE = a_member(id="m" + "e" * 20, name="Eve", identities=frozenset({"slack:U5"}))
+    BO = a_member(id="m" + "b" * 20, name="Bo", identities=frozenset())
+
+    def told(self, **bonds: Any) -> list[Line]:
+        people = {one.id: one for one in (self.EVE, self.BO)}
+        return lines_of(bonds=Bonds(people=people, **bonds))
+
+    def referral(self, status: Any, **changes: Any) -> Referral:
+        fields: dict[str, Any] = {"referrer_id": a_member().id, "referee_id": self.BO.id, "at": NOW}
+        return Referral(status=status, touched_at=JOINED, **fields | changes)
+
+    def reward(self, **changes: Any) -> Reward:
+        fields: dict[str, Any] = {"gives": "badge", "because": self.BO.id, "granted_at": JOINED}
+        return Reward(member_id=a_member().id, rule="badge", **fields | changes)
+
+    def test_who_brought_them_is_told_with_the_source(self) -> None:
+        told: dict[str, Any] = {"referee_id": a_member().id, "referrer_id": self.EVE.id, "source": "link"}
+        settled = Attribution(touched_at=JOINED, at=NOW, utm={"utm_source": "referral"}, **told)
+        lines = self.told(touches=[Touch(at=JOINED, told_at=JOINED, **told)], attribution=settled)
+        line = the_line("brought", lines)
+        assert (line.text, line.at) == (f"Eve, slack:U5 ({self.EVE.id}), for good", NOW)
+        first = "the first touch, 2030-01-01 13:00, by a click on their link"
+        assert line.notes == (first, "utm_source referral")
+        assert the_line("touched", lines).text.endswith("brought them, it was said, by a click on their link")
+
+    @pytest.mark.parametrize(
+        ("status", "changes", "text", "notes"),
+        [
+            ("attributed", {}, "does not count yet", ()),
+            ("qualified", {"evidence": ["never_active"]}, "counts", ()),
+            ("voided", {"reason": "banned"}, "was undone", ("they were banned within the hold",)),
+            ("rejected", {"reason": "a shop"}, "was rejected", ("the reason given: a shop",)),
+            (
+                "in_review",
+                {"evidence": ["more_than_3_on_one_payer", "odd_one"]},
+                "waits for a person",
+                ("more than 3 referees of this referrer paid from the same pocket", "odd one"),
+            ),
+        ],
+    )
+    def test_how_a_referral_stands_is_told_with_why(
+        self, status: str, changes: dict[str, Any], text: str, notes: tuple[str, ...]
+    ) -> None:
+        line = the_line("referral", self.told(referrals=[self.referral(status, **changes)]))
+        assert (line.text, line.notes) == (f"they brought Bo ({self.BO.id}): that {text}", notes)
+
+    def test_their_own_referral_names_who_brought_them(self) -> None:
+        own = self.referral("qualified", referrer_id=self.EVE.id, referee_id=a_member().id)
+        line = the_line("referral", self.told(brought=[own]))
+        assert line.text == f"brought by Eve, slack:U5 ({self.EVE.id}): that counts"
+
+    def test_a_reward_tells_whether_it_was_taken(self) -> None:
+        fulfilled = the_line("reward", self.told(rewards=[self.reward(fulfilled_at=NOW)]))
+        assert fulfilled.text == "granted badge (badge)"
+        assert fulfilled.notes == (f"because of Bo ({self.BO.id})", "its receiver took it 2030-03-01 13:00")
+        refused = the_line("reward", self.told(rewards=[self.reward(refused_at=NOW, gives="level", level="host")]))
+        assert refused.text == "granted badge (level host)"
+        assert refused.notes[1] == "its receiver refused it for good 2030-03-01 13:00"
+
+    def test_what_was_taken_back_is_told_with_the_reason(self) -> None:
+        reversal = Reversal(member_id=a_member().id, rule="badge", reason="a shop", at=NOW)
+        line = the_line("reversed", self.told(rewards=[self.reward()], reversals=[reversal]))
+        assert (line.text, line.at) == ("badge: a shop", NOW)
+
+    def test_a_case_on_the_agenda_is_told(self) -> None:
+        due = Due(programme=NAME, member_id=a_member().id, key=KEY, due_at=NOW)
+        assert the_line("next", lines_of(dues=[due])).text.startswith("referrals: look whose referee they are")
+
+    def test_every_suspicion_has_its_sentence(self) -> None:
+        rules = a_playbook().referrals
+        twin = a_member(email="ada+x@0-mail.com", payers=frozenset({"p"}), joined_at=JOINED - timedelta(days=9))
+        crowd = [self.referral("qualified", referee_id=f"m{number}") for number in range(99)]
+        fellows = [a_member(id=f"m{number}", payers=frozenset({"p"})) for number in range(9)]
+        found = evidence(
+            twin,
+            twin,
+            upline=[twin.id],
+            others=crowd,
+            fellows=fellows,
+            rules=rules,
+            referral=self.referral("attributed"),
+        )
+        assert len(found) == 8
+        assert not [code for code in found if in_words(code) == code.replace("_", " ")]
 
 
 class TestTheWhole:
