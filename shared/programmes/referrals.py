@@ -157,7 +157,8 @@ def _mine(case: Case) -> Referral | None:
     ids = _ids(case.referee)
     ours = [referral for referral in case.referrals if referral.referee_id in ids]
     furthest = ("attributed", "voided", "in_review", "rejected", "qualified")
-    return max(ours, key=lambda referral: furthest.index(referral.status), default=None)
+    ours.sort(key=lambda referral: referral.touched_at)
+    return max(ours, key=lambda referral: furthest.index(referral.status), default=None)  # of equals the earliest
 
 
 def _attributed(case: Case, attribution: Attribution, referrer: Member, now: datetime) -> Referral:
