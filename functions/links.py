@@ -36,11 +36,20 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
 
 
 def _visit(event: dict[str, Any]) -> Visit:
-    body = event.get("body") or ""
     return Visit(
         method=event["requestContext"]["http"]["method"],
         path=event["rawPath"].removeprefix("/l/"),
         query=event.get("queryStringParameters") or {},
-        form=b64decode(body) if event.get("isBase64Encoded") else body.encode("utf-8", "replace"),
+        form=_form(event),
         language=event.get("headers", {}).get("accept-language"),
     )
+
+
+def _form(event: dict[str, Any]) -> bytes:
+    body: str = event.get("body") or ""
+    if not event.get("isBase64Encoded"):
+        return body.encode("utf-8", "replace")
+    try:
+        return b64decode(body)
+    except ValueError:  # not the base64 it is said to be: a form in which nothing was filled in
+        return b""
