@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from aws_lambda_powertools import Logger, single_metric
@@ -20,13 +21,15 @@ def handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG
     told = feedback.read(event)
     if not told:
         logger.info("feedback on no send of ours", extra={"send_id": None})
+        return
+    now = app().clock()
     for one in told:
-        _note(one)
+        _note(one, now)
 
 
-def _note(one: feedback.Feedback) -> None:
+def _note(one: feedback.Feedback, now: datetime) -> None:
     extra = {"send_id": str(one.send_id), "kind": one.kind}
-    if not feedback.note(one, app()):
+    if not feedback.note(one, app(), now):
         logger.info("feedback on no send of ours", extra=extra)
         return
     logger.info("feedback", extra=extra)

@@ -177,7 +177,12 @@ def send_test(
 
 @app.command()
 def why(
-    member: Annotated[str, typer.Argument(help="A member id, a platform id such as slack:U123, or an address.")],
+    member: Annotated[
+        str,
+        typer.Argument(
+            help="A member id, a platform id such as slack:U123, an address, or a manager such as manager_mira."
+        ),
+    ],
     *,
     table: TableName = None,
     stack: StackName = STACK,

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from email.utils import parseaddr
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -18,7 +19,7 @@ from shared.app import App
 from shared.events import Frozen, Utc
 from shared.machines import kind_of_click, kind_of_open
 from shared.members import bounce_softly, decide, suppress
-from shared.model import Consent, Member, Send, SendId, SendStatus, SoftBounce, Suppression
+from shared.model import Consent, Member, SendId, SendStatus, SoftBounce, Suppression
 from shared.pausing import ask_to_look
 from shared.playbook import ALL_MARKETING
 
@@ -44,6 +45,9 @@ Kind = Literal[
 
 COUNTED = frozenset({"send", "bounce", "complaint"})
 """What the breaker counts: what SES counts itself, so nothing that it did not even try to send."""
+
+NOT_SENT = frozenset({"reject", "rendering_failure"})
+"""What tells that SES sent nothing; whatever else it tells of a mail, it has accepted it."""
 
 SUPPRESSION_LISTS = frozenset({"Suppressed", "OnAccountSuppressionList"})
 """Sub-types of what SES did not try to send, because of an earlier bounce or complaint, of ours or of anybody's."""
@@ -82,12 +86,16 @@ _READERS: Mapping[str, tuple[str, Callable[[Mapping[str, Any]], Kind]]] = {
 
 
 class Feedback(Frozen):
-    """One SES event about one of our sends; `address` is a hash."""
+    """One SES event about one of our sends, which SES took at `sent_at`, by its own clock; `address` is a hash.
+
+    `at` is when it happened, by the clock of whoever told SES, which may be any.
+    """
 
     kind: Kind
     send_id: SendId
     message_id: str = Field(pattern=r"^[!-~]{1,200}$")
     at: Annotated[Utc, Field(ge=EARLIEST, lt=LATEST)]
+    sent_at: Annotated[Utc, Field(ge=EARLIEST, lt=LATEST)]
     address: str
 
 
@@ -125,13 +133,20 @@ def _feedback(detail: Any) -> Feedback | None:  # noqa: ANN401 - whatever stands
             send_id=SendId.parse(tag if _TAG.fullmatch(tag) else ""),
             message_id=mail["messageId"],
             at=about.get("timestamp") or mail["timestamp"],
-            address=address_hash(mail["destination"][0]),
+            sent_at=mail["timestamp"],
+            address=address_hash(_bare(mail["destination"][0])),
         )
-    except (KeyError, IndexError, TypeError, AttributeError, ValueError, ArithmeticError):
+    except (KeyError, IndexError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError):
         return None
 
 
-def note(feedback: Feedback, app: App) -> bool:
+def _bare(recipient: str) -> str:
+    """The address of a recipient, who may stand there with their name: `Ada <ada@example.com>`."""
+    _, address = parseaddr(recipient)
+    return address if "@" in address else recipient
+
+
+def note(feedback: Feedback, app: App, now: datetime) -> bool:
     """Record feedback on the ledger and the member; False when the send is not in the ledger.
 
     Every step may be done again, so what fails between two of them is mended when SES's event comes again.
@@ -139,21 +154,20 @@ def note(feedback: Feedback, app: App) -> bool:
     line = app.store.note_feedback(feedback.send_id, feedback.kind, feedback.at)
     if line is None:
         return False
-    if feedback.kind == "send" and line.status not in {SendStatus.SENT, SendStatus.SKIPPED}:
-        app.store.note_sent(feedback.send_id, feedback.message_id, feedback.at)
+    if feedback.kind not in NOT_SENT and line.status not in {SendStatus.SENT, SendStatus.SKIPPED}:
+        app.store.note_sent(feedback.send_id, feedback.message_id, min(feedback.sent_at, now))
     if feedback.kind in _FOLDS:
         _change(feedback, app)
     if feedback.kind in COUNTED:
-        _pulse(feedback, line, app)
+        _pulse(feedback, app, now)
     return True
 
 
-def _pulse(feedback: Feedback, line: Send, app: App) -> None:
-    """Let the breaker count the feedback, once a send: by the first of its kind that was told."""
-    at = datetime.fromisoformat(line.feedback[feedback.kind])
-    app.store.note_pulse(feedback.kind, feedback.send_id, at)
+def _pulse(feedback: Feedback, app: App, now: datetime) -> None:
+    """Let the breaker count the feedback, once a send: by when the mail was sent, however late and often it is told."""
+    app.store.note_pulse(feedback.kind, feedback.send_id, min(feedback.sent_at, now))
     if feedback.kind != "send":
-        ask_to_look(app, at)
+        ask_to_look(app, now)
 
 
 def _bounced(member: Member, feedback: Feedback) -> Member:

@@ -11,7 +11,7 @@ from shared.app import App
 from shared.apply import apply
 from shared.errors import InvalidToken
 from shared.events import SurveyAnswered
-from shared.members import consents, decide, language_of, zone_of
+from shared.members import consents, decide, is_dormant, language_of, zone_of
 from shared.model import Consent, Identity, Member
 from shared.pages import Hour, Offer, Page, Until
 from shared.playbook import ALL_MARKETING
@@ -99,7 +99,7 @@ def _preferences(request: Visit, member: Member, app: App, now: datetime) -> Pag
     )
     if changed is None:
         raise InvalidToken("the member of this token is gone")
-    if changed.send_hour != member.send_hour:
+    if changed.send_hour != member.send_hour or is_dormant(member) != is_dormant(changed):
         apply([programme.wake(changed, app.playbook, now) for programme in PROGRAMMES.values()], app, now)
     return _preferences_page(changed, app, now, saved=True)
 

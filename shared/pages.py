@@ -98,8 +98,8 @@ class Pages:
         `bonus` is given `offer`, its `code` or its `url`, and `until`; `bonus_over` is given `home`, the community's
         address, and `until`, None for what ended early. `survey` may be given `score`, the answer chosen so far,
         `comment`, what was written so far, and whether it came back `unanswered`.
-        `join` is given `referrer`, who invites or "", `ref`, `email` and `agreed`, what was filled in so far, `missing`,
-        which of `email` and `consent` is still wanted, and `onward`, a link; `join_onward` is given `invited`, whether
+        `join` is given `referrer`, who invites or "", `ref`, `email` and `agreed`, what was filled in so far,
+        `missing`, which of `email` and `consent` is still wanted, and `onward`, a link; `join_onward` is given `invited`, whether
         somebody is to be thanked, and `onward`.
         """
         template = self._templates.select_template([f"{page}/{locale}.html", f"{page}/{FALLBACK}.html"])

@@ -27,12 +27,15 @@ _BUTTONS = {"save": False, "nothing": True}
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """The preference form as it was sent: the categories that it showed, those that were ticked, language and hour.
+    """The preference form as it was sent: the categories that it showed, those ticked now, language and hour.
 
-    `nothing` is the button that switches every category off. All else is text as sent, None where it was left out.
+    `was_on` and `was_off` are the boxes as the form showed them, ticked and not: it may be older than the member's
+    newest word, so a box left as it was shown says nothing. `nothing` is the button that switches every category off.
+    All else is text as sent, None where it was left out.
     """
 
-    shown: frozenset[str]
+    was_on: frozenset[str]
+    was_off: frozenset[str]
     taken: frozenset[str]
     nothing: bool
     language: str | None
@@ -45,7 +48,8 @@ def chosen(form: Mapping[str, Sequence[str]]) -> Choice | None:
     if button not in _BUTTONS:
         return None
     return Choice(
-        shown=frozenset(form.get("shown", ())),
+        was_on=frozenset(form.get("was_on", ())),
+        was_off=frozenset(form.get("was_off", ())),
         taken=frozenset(form.get("take", ())),
         nothing=_BUTTONS[button],
         language=_first(form, "language"),
@@ -95,10 +99,11 @@ def later_than(moments: Iterable[datetime], now: datetime) -> datetime:
 def _switch(member: Member, choice: Choice, playbook: Playbook, at: datetime) -> Member:
     # What goes off comes first: it may take away the very yes that showed us that the member was back.
     for category in sorted(playbook.categories, key=choice.taken.__contains__):
-        wanted = category in choice.taken
-        # Ticking a box also asks for mail where we had stopped writing because nothing came back.
-        stands = consents(member, category) == wanted and not (wanted and is_dormant(member))
-        if category in choice.shown and not stands:
+        wanted, stood = category in choice.taken, consents(member, category)
+        changed = category in (choice.was_off if wanted else choice.was_on)
+        # A box that stays ticked also asks for mail where we had stopped writing because nothing came back.
+        asks = wanted and stood and category in choice.was_on | choice.was_off and is_dormant(member)
+        if (changed and wanted != stood) or asks:
             member = decide(member, category, Consent(given=wanted, at=at, by=BY_PAGE))
     return member
 

@@ -113,11 +113,12 @@ def no_longer(send_id: SendId, member: Member, playbook: Playbook) -> str | None
 
 
 def next_mail(due: Due, member: Member, playbook: Playbook) -> tuple[str, datetime] | None:
-    """The mail of the first step that is still open and would not be skipped, and when the item is looked at."""
-    steps = _open_steps(playbook, _STATE.validate_python(due.state))
-    wanted = (step.mail for step in steps if not any(meets(member, condition) for condition in step.unless))
-    mail = next(wanted, None)
-    return (mail, due.due_at) if mail else None
+    """The mail of the first step that is still open and would not be skipped, and when it is due."""
+    enrolment = _STATE.validate_python(due.state)
+    steps = _open_steps(playbook, enrolment)
+    wanted = (step for step in steps if not any(meets(member, condition) for condition in step.unless))
+    step = next(wanted, None)
+    return (step.mail, max(due.due_at, step_due_at(step, enrolment, playbook, member))) if step else None
 
 
 def over_at(member: Member, playbook: Playbook) -> datetime | None:

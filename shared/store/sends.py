@@ -56,14 +56,20 @@ class Sends(Table):
     def claim(self, send: Send) -> Send | None:
         """Take a send for one worker, if nobody holds or has settled it; None when taken, else how it stands.
 
-        A deferred send may be claimed again; every other state is somebody's or final.
+        A deferred send may be claimed again; every other state is somebody's or final. What SES told of it stays.
         """
+        item = {name: value for name, value in send_item(send).items() if name not in {"pk", "sk"}}
+        kept = {"feedback": "if_not_exists(#feedback, :feedback)"}
+        sets = ", ".join(f"#{name} = {kept.get(name, f':{name}')}" for name in item)
+        gone = ", ".join(f"#{name}" for name in Send.model_fields if name not in item)
         old = self._write_or_old(
-            "put_item",
-            Item=send_item(send),
+            "update_item",
+            Key=key(keys.send(SendId.parse(send.send_id))),
+            UpdateExpression=f"SET {sets}" + (f" REMOVE {gone}" if gone else ""),
             ConditionExpression="attribute_not_exists(pk) OR #status = :deferred",
-            ExpressionAttributeNames={"#status": "status"},
-            ExpressionAttributeValues=attributes({":deferred": SendStatus.DEFERRED.value}),
+            ExpressionAttributeNames={f"#{name}": name for name in {*item, *Send.model_fields}},
+            ExpressionAttributeValues={f":{name}": value for name, value in item.items()}
+            | attributes({":deferred": SendStatus.DEFERRED.value}),
         )
         return None if old is None else send_of(old)
 

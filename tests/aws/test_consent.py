@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import reduce
 from itertools import count
 from typing import Any, Literal
+from urllib.parse import urlencode
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -27,7 +29,7 @@ from shared.visits import Visit
 from tests.aws.conftest import Wire
 from tests.builders import JOINED, a_member, posted, raw_playbook
 
-Kind = Literal["subscribe", "unsubscribe", "bounce", "complaint", "return", "send"]
+Kind = Literal["subscribe", "old page", "unsubscribe", "bounce", "complaint", "return", "send"]
 
 MINUTE = timedelta(minutes=1)
 _numbers = count()
@@ -44,7 +46,7 @@ class Step:
 steps = st.lists(
     st.builds(
         Step,
-        st.sampled_from(["subscribe", "unsubscribe", "bounce", "complaint", "return", "send", "send"]),
+        st.sampled_from(["subscribe", "old page", "unsubscribe", "bounce", "complaint", "return", "send", "send"]),
         st.integers(0, 30),
     ),
     min_size=1,
@@ -76,6 +78,7 @@ class Life:
         app.store.own(keys.identity(Identity("slack", self.actor)), self.member.id)
         sent = send_planned(self.planned("0"), app, JOINED)
         assert sent.status is SendStatus.SENT
+        self.page = self._preferences("GET", b"", JOINED)  # left open, to be saved as it is one day
 
     def planned(self, occurrence: str) -> PlannedMail:
         send_id = SendId("onboarding", "digest", self.member.id, occurrence)
@@ -85,14 +88,14 @@ class Life:
         """Record it; whether a mail was accepted."""
         match kind:
             case "subscribe":
-                token = self.app.signer.sign("preferences", self.member.id)
-                ticked = "&".join(f"shown={key}&take={key}" for key in self.app.playbook.categories)
-                self._visit(f"p/{token}", f"{ticked}&choice=save".encode(), now)
+                self._save(self._preferences("GET", b"", now), [*self.app.playbook.categories], now)
+            case "old page":
+                self._save(self.page, re.findall(r'value="(\w+)"[^>]* checked', self.page), now)
             case "unsubscribe":
                 token = self.app.signer.sign("unsubscribe", self.member.id)
-                self._visit(f"u/{token}", b"List-Unsubscribe=One-Click", now)
+                self._visit("POST", f"u/{token}", b"List-Unsubscribe=One-Click", now)
             case "bounce" | "complaint":
-                self._tell(kind, at)
+                self._tell(kind, at, now)
             case "return":
                 event = posted(id=f"slack:{self.actor}:{occurrence}", actor=self.actor, at=at)
                 assert react([event], self.app, now) == {}
@@ -100,10 +103,21 @@ class Life:
                 return send_planned(self.planned(occurrence), self.app, now).status is SendStatus.SENT
         return False
 
-    def _visit(self, path: str, form: bytes, now: datetime) -> None:
-        assert visit(Visit(method="POST", path=path, query={}, form=form), self.app, now).status == 200
+    def _preferences(self, method: str, form: bytes, now: datetime) -> str:
+        token = self.app.signer.sign("preferences", self.member.id)
+        return self._visit(method, f"p/{token}", form, now)
 
-    def _tell(self, kind: str, at: datetime) -> None:
+    def _save(self, page: str, ticked: Sequence[str], now: datetime) -> None:
+        shown = re.findall(r'<input type="hidden" name="(\w+)" value="(\w+)">', page)
+        form = urlencode([*shown, *(("take", key) for key in ticked), ("choice", "save")])
+        self._preferences("POST", form.encode(), now)
+
+    def _visit(self, method: str, path: str, form: bytes, now: datetime) -> str:
+        page = visit(Visit(method=method, path=path, query={}, form=form), self.app, now)
+        assert page.status == 200
+        return page.html
+
+    def _tell(self, kind: str, at: datetime, now: datetime) -> None:
         about: dict[str, Any] = {"timestamp": at.isoformat()}
         about |= {"bounceType": "Permanent", "bounceSubType": "General"} if kind == "bounce" else {}
         mail = {
@@ -113,7 +127,7 @@ class Life:
             "destination": [self.email],
         }
         [found] = feedback.read({"detail": {"eventType": kind.capitalize(), "mail": mail, kind: about}})
-        feedback.note(found, self.app)
+        feedback.note(found, self.app, now)
 
 
 Change = Callable[[Member], Member]
@@ -133,7 +147,7 @@ def change(step: Step, at: datetime, member: Member, app: App) -> Change:
             return lambda one: suppress(one, address_hash(one.email or ""), bounced)
         case "return":
             return lambda one: fold(one, posted(at=at))
-        case "send":
+        case "send" | "old page":
             return lambda one: one
 
 
@@ -145,6 +159,7 @@ def in_order_of_time(member: Member, changes: Sequence[tuple[datetime, Change]])
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(told=[Step("unsubscribe", 0), Step("send", 0)])
+@example(told=[Step("unsubscribe", 0), Step("old page", 0), Step("send", 0)])
 @example(told=[Step("unsubscribe", 0), Step("subscribe", 0), Step("complaint", 5), Step("send", 0)])
 @example(told=[Step("subscribe", 0), Step("complaint", 0), Step("send", 0), Step("bounce", 9), Step("send", 0)])
 @given(told=steps)

@@ -34,6 +34,7 @@ KINDS = {
     "delivery": "delivery",
     "delivery_delay": "delivery_delay",
     "bounce_permanent": "bounce",
+    "bounce_of_named": "bounce",
     "bounce_suppressed": "bounce_suppressed",
     "bounce_suppressed_globally": "bounce_suppressed",
     "bounce_transient": "soft_bounce",
@@ -60,6 +61,12 @@ NOT_OURS = [
 ]
 OF_OTHERS = ["unknown_send", "bounce_of_manager"]
 BREAKER_LOOK = ("mail", BREAKER_MEMBER, BREAKER_KEY)
+NOW = at("2030-01-02T09:00Z")
+"""When all of it is told: after the newest of the golden events."""
+SENT_AT = at("2030-01-01T12:00:01.250Z")
+"""When SES took the mail of the golden events."""
+ACCEPTED = [name for name, kind in KINDS.items() if kind not in feedback.NOT_SENT]
+"""What SES tells only of mails that it has accepted."""
 
 
 @cache
@@ -81,7 +88,7 @@ def told(name: str) -> Feedback:
 
 def tell(app: App, *names: str) -> None:
     for name in names:
-        assert feedback.note(told(name), app)
+        assert feedback.note(told(name), app, NOW)
 
 
 @pytest.fixture
@@ -146,6 +153,31 @@ class TestReading:
     def test_an_event_s_time_is_its_own_or_the_mail_s(self, name: str, moment: str) -> None:
         assert told(name).at == at(moment)
 
+    @pytest.mark.parametrize("name", list(KINDS))
+    def test_every_event_tells_when_the_mail_was_sent(self, name: str) -> None:
+        assert told(name).sent_at == SENT_AT
+
+    @pytest.mark.parametrize(
+        "recipient",
+        [
+            "ada@example.com",
+            "Ada <ada@example.com>",
+            '"Lovelace, Ada" <ada@example.com>',
+            "=?UTF-8?Q?=D0=90=D0=B4=D0=B0?= <Ada@Example.com>",
+            "<ada@example.com>",
+        ],
+    )
+    def test_a_recipient_s_name_is_not_part_of_the_address(self, recipient: str) -> None:
+        named = event("delivery")
+        named["detail"]["mail"]["destination"] = [recipient]
+        assert feedback.read(named) == [told("delivery")]
+
+    @pytest.mark.parametrize("recipient", ["", "(" * 5000, "Ada", 7, ["Ada <ada@example.com>"]])
+    def test_a_strange_recipient_breaks_nothing(self, recipient: Any) -> None:
+        strange = event("delivery")
+        strange["detail"]["mail"]["destination"] = [recipient]
+        assert all(one.address != told("delivery").address for one in feedback.read(strange))
+
     @pytest.mark.parametrize("name", NOT_OURS)
     def test_what_is_not_ours_is_nothing(self, name: str) -> None:
         assert feedback.read(event(name)) == []
@@ -203,13 +235,13 @@ class TestNoting:
         first = told(name)
         later = first.model_copy(update={"at": first.at + timedelta(days=1)})
         for one in (later, first, later, first):
-            assert feedback.note(one, sent)
+            assert feedback.note(one, sent, NOW)
         assert line(sent).feedback == {KINDS[name]: first.at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")}
 
     @pytest.mark.parametrize("name", OF_OTHERS)
     def test_an_event_of_no_send_in_the_ledger_changes_nothing(self, sent: App, name: str) -> None:
         before, stranger = (ada(sent), line(sent)), told(name)
-        assert not feedback.note(stranger, sent)
+        assert not feedback.note(stranger, sent, NOW)
         assert (ada(sent), line(sent), pulses(sent), looks(sent)) == (
             *before,
             {"send": 0, "bounce": 0, "complaint": 0},
@@ -239,7 +271,8 @@ class TestNoting:
             kind: min(told(name).at for name in KINDS if KINDS[name] == kind).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
             for kind in KINDS.values()
         }
-        assert (line(app).status, line(app).at) == (SendStatus.SENT, told("send").at)
+        assert (line(app).status, line(app).at) == (SendStatus.SENT, SENT_AT)
+        assert pulses(app) == {"send": 1, "bounce": 1, "complaint": 1}
         assert suppression_of(ada(app)) == suppressed_by(told("bounce_permanent"))
         assert list(ada(app).soft_bounces) == [WELCOME.tag]
         assert ada(app).consent["all"] == refused_by(told("complaint"))
@@ -247,7 +280,7 @@ class TestNoting:
     def test_a_mail_to_a_manager_changes_no_member(self, app: App) -> None:
         about = told("bounce_of_manager").send_id
         app.store.claim(a_send(send_id=str(about), member_id=about.member_id))
-        assert feedback.note(told("bounce_of_manager"), app)
+        assert feedback.note(told("bounce_of_manager"), app, NOW)
         assert app.store.member(about.member_id) is None
         assert pulses(app)["bounce"] == 1
 
@@ -261,7 +294,9 @@ def refused_by(one: Feedback) -> Consent:
 
 
 class TestBounces:
-    @pytest.mark.parametrize("name", ["bounce_permanent", "bounce_suppressed", "bounce_suppressed_globally"])
+    @pytest.mark.parametrize(
+        "name", ["bounce_permanent", "bounce_of_named", "bounce_suppressed", "bounce_suppressed_globally"]
+    )
     def test_a_permanent_bounce_ends_mails_to_the_address(self, sent: App, name: str) -> None:
         tell(sent, name)
         assert suppression_of(ada(sent)) == suppressed_by(told("bounce_permanent"))
@@ -287,8 +322,8 @@ class TestBounces:
             about = one.send_id._replace(occurrence=str(number))
             sent.store.claim(a_send(send_id=str(about)))
             bounced_at = one.at + timedelta(days=7 * number)
-            feedback.note(one.model_copy(update={"send_id": about, "at": bounced_at}), sent)
-            feedback.note(one.model_copy(update={"send_id": about, "at": bounced_at}), sent)
+            for _ in range(2):
+                feedback.note(one.model_copy(update={"send_id": about, "at": bounced_at}), sent, bounced_at)
         found = suppression_of(ada(sent))
         assert found is not None
         assert (found.reason, found.by) == ("soft_bounces", about.tag)
@@ -312,7 +347,7 @@ class TestBounces:
         abroad = event("bounce_permanent")
         abroad["detail"]["mail"]["destination"] = ["ada@" + "мастерские.example".encode("idna").decode()]
         [found] = feedback.read(abroad)
-        feedback.note(found, app)
+        feedback.note(found, app, NOW)
         assert suppression_of(ada(app)) is not None
 
 
@@ -355,9 +390,39 @@ class TestPulses:
         assert pulses(sent) == {kind: int(kind == counted) for kind in ("send", "bounce", "complaint")}
 
     @pytest.mark.parametrize("name", ["bounce_permanent", "complaint"])
-    def test_a_bounce_or_complaint_has_the_breaker_looked_at(self, sent: App, name: str) -> None:
+    def test_a_bounce_or_complaint_has_the_breaker_looked_at_now(self, sent: App, name: str) -> None:
         tell(sent, name, name)
-        assert [due.due_at for due in looks(sent)] == [told(name).at]
+        assert [due.due_at for due in looks(sent)] == [NOW]
+
+    @pytest.mark.parametrize("name", ["send", "bounce_permanent", "complaint"])
+    def test_with_whatever_times_it_is_told_one_send_counts_once(self, sent: App, name: str) -> None:
+        one = told(name)
+        moments = [one.at, one.at - timedelta(hours=3), at("2039-01-01T00:00Z"), one.at + timedelta(minutes=90)]
+        for moment in moments:
+            feedback.note(one.model_copy(update={"at": moment}), sent, NOW)
+        assert pulses(sent)[one.kind] == 1
+        assert sent.store.pulse(one.kind, SENT_AT, SENT_AT + timedelta(microseconds=1)) == 1
+        assert sent.store.pulse(one.kind, NOW, NOW + timedelta(days=2)) == 0
+
+    def test_a_bounce_dated_years_ahead_counts_and_is_looked_at_now(self, sent: App) -> None:
+        ahead = event("bounce_permanent")
+        ahead["detail"]["bounce"]["timestamp"] = "2039-01-01T00:00:00Z"
+        [found] = feedback.read(ahead)
+        feedback.note(found, sent, NOW)
+        assert (pulses(sent)["bounce"], [due.due_at for due in looks(sent)]) == (1, [NOW])
+
+    @pytest.mark.parametrize("name", ["bounce_permanent", "complaint"])
+    def test_a_mail_sent_before_the_resuming_does_not_count_after_it(self, sent: App, name: str) -> None:
+        resumed_at = SENT_AT + timedelta(seconds=1)
+        assert told(name).at > resumed_at
+        tell(sent, name)
+        assert sent.store.pulse(KINDS[name], resumed_at, NOW + timedelta(days=1)) == 0
+
+    def test_a_mail_sent_in_the_future_was_sent_now(self, sent: App) -> None:
+        early = SENT_AT - timedelta(minutes=30)
+        assert feedback.note(told("bounce_permanent"), sent, early)
+        assert sent.store.pulse("bounce", early, early + timedelta(microseconds=1)) == 1
+        assert pulses(sent)["bounce"] == 1
 
     @pytest.mark.parametrize("name", ["send", "bounce_suppressed", "bounce_transient", "complaint_suppressed"])
     def test_nothing_else_has_the_breaker_looked_at(self, sent: App, name: str) -> None:
@@ -440,29 +505,47 @@ class TestSendEvents:
             app.store.settle(claimed, status, JOINED, reason="ReadTimeoutError")
 
     @pytest.mark.parametrize("status", [SendStatus.UNKNOWN, SendStatus.PARKED, SendStatus.DEFERRED, SendStatus.CLAIMED])
-    def test_a_send_event_settles_whatever_was_believed(self, app: App, status: SendStatus) -> None:
+    @pytest.mark.parametrize("name", ACCEPTED)
+    def test_what_was_accepted_settles_whatever_was_believed(self, app: App, status: SendStatus, name: str) -> None:
         self.in_state(app, status)
-        tell(app, "send")
+        tell(app, name)
         assert (line(app).status, line(app).reason, line(app).until) == (SendStatus.SENT, None, None)
-        assert line(app).message_id == event("send")["detail"]["mail"]["messageId"]
+        assert (line(app).message_id, line(app).at) == (told(name).message_id, SENT_AT)
 
-    def test_a_send_event_never_undoes_a_skip(self, app: App) -> None:
+    @pytest.mark.parametrize("name", ACCEPTED)
+    def test_nothing_that_ses_tells_undoes_a_skip(self, app: App, name: str) -> None:
         app.store.create_member(a_member())
         app.store.skip(a_send(status=SendStatus.SKIPPED, reason="left"))
-        tell(app, "send")
+        tell(app, name)
         assert (line(app).status, line(app).reason) == (SendStatus.SKIPPED, "left")
 
-    @pytest.mark.parametrize("name", ["delivery", "bounce_transient", "open", "click"])
-    def test_only_a_send_event_settles_a_doubt(self, app: App, name: str) -> None:
+    @pytest.mark.parametrize("name", ACCEPTED)
+    def test_a_send_that_is_sent_stays_as_it_is(self, sent: App, name: str) -> None:
+        tell(sent, name)
+        assert (line(sent).message_id, line(sent).at) == ("ses-1", JOINED)
+
+    @pytest.mark.parametrize("name", ["reject", "rendering_failure"])
+    def test_what_ses_did_not_send_settles_no_doubt(self, app: App, name: str) -> None:
         self.in_state(app, SendStatus.UNKNOWN)
         tell(app, name)
         assert line(app).status is SendStatus.UNKNOWN
 
-    def test_a_settled_doubt_is_neither_parked_nor_sent_again(self, app: App, wire: Wire) -> None:
+    @pytest.mark.parametrize("name", ["reject", "rendering_failure"])
+    def test_what_ses_told_survives_another_claim(self, app: App, name: str) -> None:
+        self.in_state(app, SendStatus.DEFERRED)
+        tell(app, name)
+        before = line(app)
+        again = a_send(status=SendStatus.CLAIMED, token="t2", lease_until=JOINED + timedelta(minutes=9))
+        assert app.store.claim(again) is None
+        assert line(app) == again.model_copy(update={"feedback": before.feedback})
+        assert before.feedback
+
+    @pytest.mark.parametrize("name", ["send", "delivery", "bounce_transient", "delivery_delay", "open", "click"])
+    def test_a_settled_doubt_is_neither_parked_nor_sent_again(self, app: App, wire: Wire, name: str) -> None:
         app.store.create_member(a_member())
         wire.lost_replies = 1
         send_planned(a_planned_mail(), app, JOINED)
-        tell(app, "send")
+        tell(app, name)
         assert follow_up_all(app, JOINED + timedelta(hours=1)) == {"settled": 1}
         assert send_planned(a_planned_mail(), app, JOINED + timedelta(hours=1)).status is SendStatus.SENT
         assert wire.requests["SendEmail"] == 1

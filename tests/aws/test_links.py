@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from shared.app import App
 from shared.events import SurveyAnswered
 from shared.links import visit
-from shared.members import consents
+from shared.members import consents, is_dormant, rest
 from shared.model import Consent, Identity, Member, stamp
 from shared.pages import Page
 from shared.react import react
@@ -65,8 +65,9 @@ def post(
 
 
 def ticked(app: App, *kinds: str, button: str = "save", **more: str) -> bytes:
-    """The preference form with these kinds of mail ticked."""
-    shown = [("shown", kind) for kind in app.playbook.categories]
+    """The preference form as it is shown now, with these kinds of mail ticked."""
+    page = get(app, preferences_path(app))
+    shown = re.findall(r'<input type="hidden" name="(was_on|was_off)" value="(\w+)">', page.html)
     return urlencode([*shown, *(("take", kind) for kind in kinds), *more.items(), ("choice", button)]).encode()
 
 
@@ -383,6 +384,27 @@ class TestPreferences:
         post(ada, unsubscribe_path(ada), ONE_CLICK)
         assert taken(ada) == set()
 
+    def test_a_page_opened_before_an_unsubscribe_does_not_undo_it(self, ada: App) -> None:
+        form = ticked(ada, *ada.playbook.categories, language="ru")
+        post(ada, unsubscribe_path(ada), ONE_CLICK)
+        page = post(ada, preferences_path(ada), form, now=JOINED + timedelta(hours=1))
+        assert taken(ada) == set()
+        assert " checked" not in page.html  # and it says so
+        assert member(ada).chosen_locale == "ru"
+
+    def test_of_an_old_page_only_what_was_changed_counts(self, ada: App) -> None:
+        post(ada, preferences_path(ada), ticked(ada, "events", "news"))
+        form = ticked(ada, "events", "digest")
+        post(ada, unsubscribe_path(ada), ONE_CLICK)
+        post(ada, preferences_path(ada), form, now=JOINED + timedelta(hours=1))
+        assert taken(ada) == {"digest"}
+
+    def test_saving_wakes_who_was_written_off(self, ada: App) -> None:
+        ada.store.change_member(a_member().id, lambda one: rest(one, JOINED + timedelta(days=90)))
+        later = JOINED + timedelta(days=91)
+        post(ada, preferences_path(ada), ticked(ada, *ada.playbook.categories), now=later)
+        assert not is_dormant(member(ada))
+
     def test_the_one_button_leaves_service_mail_only(self, ada: App) -> None:
         page = post(ada, preferences_path(ada), ticked(ada, "news", button="nothing"))
         assert taken(ada) == set()
@@ -409,7 +431,7 @@ class TestPreferences:
 
     def test_unknown_kinds_and_hours_are_ignored(self, ada: App) -> None:
         known = ticked(ada, *ada.playbook.categories, "all", "nonsense", hour="99", language="tlh")
-        post(ada, preferences_path(ada), known + b"&shown=all&shown=nonsense&hour=9&language=ru")
+        post(ada, preferences_path(ada), known + b"&was_off=all&was_off=nonsense&hour=9&language=ru")
         assert member(ada) == a_member()
 
     def test_who_was_merged_chooses_for_who_remains(self, ada: App) -> None:

@@ -177,6 +177,8 @@ def test_every_kind_of_mail_is_a_labelled_checkbox(locale: str) -> None:
     boxes = [field for field in tags.all("input") if field["type"] == "checkbox"]
     assert [(box["value"], "checked" in box) for box in boxes] == [("events", True), ("digest", False)]
     labelled, described = {label["for"] for label in tags.all("label")}, {tag.get("id") for tag in tags.all("p")}
+    was = [(field["name"], field["value"]) for field in tags.all("input") if field["type"] == "hidden"]
+    assert was == [("was_on", "events"), ("was_off", "digest")]
     assert {box["id"] for box in boxes} | {"language", "hour"} == labelled
     assert {box["aria-describedby"] for box in boxes} <= described
     assert [button["value"] for button in tags.all("button")] == ["save", "nothing"]

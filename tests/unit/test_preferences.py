@@ -28,10 +28,11 @@ decisions = st.dictionaries(
 members = st.builds(a_member, consent=decisions, dormant_at=st.sampled_from([None, JOINED + timedelta(hours=1), LATER]))
 
 
-def choice(**changes: Any) -> Choice:
-    """Everything shown and ticked, language and hour left as they are."""
+def choice(shown: Member = a_member(), **changes: Any) -> Choice:  # noqa: B008 - a frozen value
+    """The form as it was shown to a member, with everything ticked, language and hour left as they are."""
     fields: dict[str, Any] = {
-        "shown": frozenset(KINDS),
+        "was_on": frozenset(taken(shown)),
+        "was_off": frozenset(KINDS) - taken(shown),
         "taken": frozenset(KINDS),
         "nothing": False,
         "language": None,
@@ -51,6 +52,7 @@ def taken(member: Member) -> set[str]:
 def playbook_with(**limits: Any) -> Playbook:
     raw = raw_playbook()
     raw["limits"].update(limits)
+    raw["onboarding"]["send_at"] = raw["reengagement"]["send_at"] = "23:45"  # outside whatever is quiet here
     return check(raw, source="playbook")
 
 
@@ -61,7 +63,7 @@ class TestKindsOfMail:
     @no_deadline
     @given(members, kinds)
     def test_exactly_what_is_ticked_holds_afterwards(self, member: Member, ticked: frozenset[str]) -> None:
-        assert taken(after(member, choice(taken=ticked))) == ticked
+        assert taken(after(member, choice(member, taken=ticked))) == ticked
 
     @example(
         member=a_member(dormant_at=JOINED + timedelta(hours=1), consent={"events": Consent(given=True, at=LATER)}),
@@ -71,13 +73,33 @@ class TestKindsOfMail:
     @no_deadline
     @given(members, kinds, st.booleans())
     def test_the_same_choice_again_changes_nothing(self, member: Member, ticked: frozenset[str], off: bool) -> None:  # noqa: FBT001 - hypothesis gives it
-        once = after(member, choice(taken=ticked, nothing=off, language="ru", hour="9"))
-        assert after(once, choice(taken=ticked, nothing=off, language="ru", hour="9")) is once
+        made = choice(member, taken=ticked, nothing=off, language="ru", hour="9")
+        once = after(member, made)
+        assert after(once, made) is once
+
+    @no_deadline
+    @given(members, members, kinds)
+    def test_a_box_left_as_it_was_shown_says_nothing(
+        self, shown: Member, member: Member, ticked: frozenset[str]
+    ) -> None:
+        changed = taken(shown) ^ ticked
+        saved = taken(after(member, choice(shown, taken=ticked)))
+        assert saved == (taken(member) - changed) | (ticked & changed)
+
+    def test_an_old_page_does_not_undo_an_unsubscribe(self) -> None:
+        gone = a_member(consent={ALL_MARKETING: Consent(given=False, at=JOINED)})
+        assert after(gone, choice(taken=frozenset(KINDS) - {"digest"})) is gone
+        assert taken(after(gone, choice(gone, taken=frozenset({"digest"})))) == {"digest"}
+
+    def test_an_old_page_does_not_wake_who_has_unsubscribed_since(self) -> None:
+        gone = {ALL_MARKETING: Consent(given=False, at=JOINED)}
+        asleep = a_member(dormant_at=JOINED + timedelta(hours=1), consent=gone)
+        assert after(asleep, choice()) is asleep
 
     @no_deadline
     @given(members, kinds)
     def test_the_one_button_switches_all_off(self, member: Member, ticked: frozenset[str]) -> None:
-        off = after(member, choice(taken=ticked, nothing=True))
+        off = after(member, choice(member, taken=ticked, nothing=True))
         assert taken(off) == set()
         assert not consents(off, "a_kind_of_next_year")
 
@@ -91,10 +113,18 @@ class TestKindsOfMail:
         assert changed.consent == {"digest": Consent(given=False, at=LATER, by="page")}
 
     def test_a_kind_that_was_not_shown_stays_as_it_was(self) -> None:
-        assert after(a_member(), choice(shown=frozenset({"digest"}), taken=frozenset({"digest"}))).consent == {}
+        digest = frozenset({"digest"})
+        refused = a_member(consent={ALL_MARKETING: Consent(given=False, at=JOINED)})
+        assert after(a_member(), choice(was_on=digest, taken=digest)).consent == {}
+        assert after(refused, choice(was_on=frozenset(), was_off=digest, taken=frozenset(KINDS))).consent.keys() == {
+            ALL_MARKETING,
+            "digest",
+        }
+        asleep = a_member(dormant_at=JOINED + timedelta(hours=1))
+        assert after(asleep, choice(was_on=frozenset())) is asleep
 
     def test_a_kind_that_nobody_knows_is_not_kept(self) -> None:
-        strange = choice(shown=frozenset({*KINDS, "all", "x"}), taken=frozenset({*KINDS, "x"}))
+        strange = choice(was_off=frozenset({*KINDS, "all", "x"}), taken=frozenset({*KINDS, "x"}))
         assert after(a_member(), strange).consent == {}
 
     def test_ticking_wakes_who_was_written_off(self) -> None:
@@ -147,9 +177,10 @@ class TestHour:
 
 class TestForm:
     def test_the_page_s_own_form_is_read(self) -> None:
-        sent = "shown=events&take=events&shown=digest&language=ru&hour=&choice=save"
+        sent = "was_on=events&take=events&was_off=digest&was_on=news&language=ru&hour=&choice=save"
         assert chosen(parse_qs(sent, keep_blank_values=True)) == Choice(
-            shown=frozenset({"events", "digest"}),
+            was_on=frozenset({"events", "news"}),
+            was_off=frozenset({"digest"}),
             taken=frozenset({"events"}),
             nothing=False,
             language="ru",
@@ -157,7 +188,7 @@ class TestForm:
         )
 
     @pytest.mark.parametrize(
-        "sent", ["", "List-Unsubscribe=One-Click", "choice=x", '{"choice": "save"}', "shown=digest"]
+        "sent", ["", "List-Unsubscribe=One-Click", "choice=x", '{"choice": "save"}', "was_on=digest"]
     )
     def test_a_body_without_a_button_is_no_choice(self, sent: str) -> None:
         assert chosen(parse_qs(sent, keep_blank_values=True)) is None
@@ -175,7 +206,7 @@ class TestMoment:
     @pytest.mark.parametrize("ahead", [timedelta(0), timedelta(hours=1)])
     def test_a_clock_ahead_of_ours_does_not_lose_a_choice(self, ahead: timedelta) -> None:
         member = a_member(consent={"all": Consent(given=False, at=LATER + ahead)}, chosen_at=LATER + ahead)
-        changed = after(member, choice(taken=frozenset({"digest"}), hour="9"))
+        changed = after(member, choice(member, taken=frozenset({"digest"}), hour="9"))
         assert (taken(changed), changed.send_hour) == ({"digest"}, 9)
 
     def test_nothing_recorded_leaves_the_moment(self) -> None:
