@@ -99,8 +99,8 @@ class Pages:
         address, and `until`, None for what ended early. `survey` may be given `score`, the answer chosen so far,
         `comment`, what was written so far, and whether it came back `unanswered`.
         `join` is given `referrer`, who invites or "", `ref`, `email` and `agreed`, what was filled in so far,
-        `missing`, which of `email` and `consent` is still wanted, and `onward`, a link; `join_onward` is given `invited`, whether
-        somebody is to be thanked, and `onward`.
+        `missing`, which of `email` and `consent` is still wanted, and `onward`, a link; `join_onward` is given
+        `invited`, whether somebody is to be thanked, and `onward`.
         """
         template = self._templates.select_template([f"{page}/{locale}.html", f"{page}/{FALLBACK}.html"])
         language = Path(template.name or "").stem
