@@ -91,6 +91,12 @@ class LocalStack:
         """Give each platform's secrets, as an operator does."""
         self.secrets.put_secret_value(SecretId=self.outputs["WebhookSecretArn"], SecretString=json.dumps(dict(secrets)))
 
+    def secret(self, output: str) -> dict[str, str]:
+        """A secret of the stack's own, named by the output that holds its ARN."""
+        got = self.secrets.get_secret_value(SecretId=self.outputs[output])
+        found: dict[str, str] = json.loads(got["SecretString"])
+        return found
+
     def verify_senders(self) -> None:
         """Make SES identities of the domains that the deployed playbook's mails are from, as an operator does."""
         for domain in self.outputs["SenderDomains"].split(","):
@@ -148,13 +154,13 @@ class LocalStack:
             streams=streams,
             stream_arn=table["LatestStreamArn"],
             sqs=self.sqs,
-            queue_url=self.outputs["MailQueueUrl"],
+            queue_urls=(self.outputs["RewardQueueUrl"], self.outputs["MailQueueUrl"]),
         )
 
     def quiet(self, timeout: float = 60, *, logged: bool = True) -> None:
-        """Wait until every log item has been reacted to and the mail queue is empty.
+        """Wait until every log item has been reacted to, and every reward told and mail sent that was queued.
 
-        Not `logged`: nothing has been logged since it was so, and only the queue needs to be looked at.
+        Not `logged`: nothing has been logged since it was so, and only the queues need to be looked at.
         Raises FlywheelError with what failed when that does not come within `timeout` seconds.
         """
         self.watch.quiet(timeout, logged=logged)
