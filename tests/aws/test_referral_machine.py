@@ -340,7 +340,7 @@ def test_rewards_are_always_what_the_rules_say(app: App) -> None:
             one["at"] = str(THRESHOLDS[one["key"]])
     app.playbook = check(raw, source="playbook")
     run_state_machine_as_test(
-        lambda: Community(app),
+        lambda: Community(app),  # type: ignore[arg-type] # it only calls it
         settings=settings(
             max_examples=8,
             stateful_step_count=12,
