@@ -4,6 +4,7 @@ What MiniStack does otherwise than AWS, as far as it matters here:
 - `batchItemFailures` of a stream batch count as success: a record that react reports as failed is not tried again;
 - a function that fails on a stream batch gets the same batch every second, without bisecting, until it is too old;
 - the stream and the schedules run by this machine's clock; `<aws.scheduler.scheduled-time>` is left unfilled;
+- a generated secret may hold punctuation, whatever the template says, and so is no base64: `put_rewards_secret`;
 - there are no SES events, and headers and tags of a mail are not kept: `feed_back` brings events;
 - IAM is not enforced, and neither are reserved concurrency of the account, throttles of the HTTP API and TTL.
 """
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from secrets import token_bytes
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +92,12 @@ class LocalStack:
     def put_webhook_secrets(self, secrets: Mapping[str, list[str]]) -> None:
         """Give each platform's secrets, as an operator does."""
         self.secrets.put_secret_value(SecretId=self.outputs["WebhookSecretArn"], SecretString=json.dumps(dict(secrets)))
+
+    def put_rewards_secret(self) -> None:
+        """Give what rewards are signed with as AWS would have generated it: base64."""
+        current = base64.b64encode(token_bytes(33)).decode()
+        arn = self.outputs["RewardsSecretArn"]
+        self.secrets.put_secret_value(SecretId=arn, SecretString=json.dumps({"current": current}))
 
     def secret(self, output: str) -> dict[str, str]:
         """A secret of the stack's own, named by the output that holds its ARN."""
@@ -224,6 +232,7 @@ def running(
             deploy(machine, made)
             with closing(LocalStack(machine)) as stack:
                 stack.put_webhook_secrets(secrets or {})
+                stack.put_rewards_secret()
                 stack.verify_senders()
                 if virtual_time:
                     stack.pause_schedules()
