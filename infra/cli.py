@@ -26,6 +26,7 @@ from infra import why as reasons
 from infra.local import show
 from infra.local.demo import SECRETS, Demo
 from infra.local.inbox import write_inbox
+from infra.local.receiver import receiving
 from infra.local.stack import STACK, LocalStack, running
 from infra.local.summary import outcome, summary
 from infra.mails import compile_mails
@@ -77,18 +78,22 @@ def demo(
     """Live through months of a small community on this machine, and open the mails it was sent.
 
     Starts a local AWS on loopback, deploys the very stack that goes to AWS, posts signed webhooks over HTTP, moves the
-    clock, fires the deployed schedules, and stops everything again.
+    clock, fires the deployed schedules, takes the rewards that are told of, and stops everything again.
     """
     started = time.monotonic()
     playbook = read_playbook(ROOT / "playbook.yaml")
     folder = OUT / "demo"
-    with show.steps(out) as steps, running(secrets=SECRETS, tell=steps.tell) as stack:
-        run = Demo(stack, playbook, members=members, days=days, seed=seed)
+    with (
+        show.steps(out) as steps,
+        receiving() as receiver,
+        running(secrets=SECRETS, context=receiver.context(ROOT / "playbook.yaml"), tell=steps.tell) as stack,
+    ):
+        run = Demo(stack, playbook, receiver, members=members, days=days, seed=seed)
         with steps.timeline(run.days) as moved_to:
             run.run(moved_to)
         steps.tell("Writing the inbox")
         found = outcome(stack, playbook)
-        write_inbox(folder, members=found.members, sends=found.sends, inbox=found.inbox, playbook=playbook)
+        write_inbox(folder, found, playbook)
         told = summary(run, found, started)
     (folder / "summary.json").write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     show.demo(out, told, folder, playbook)
@@ -114,7 +119,7 @@ def _watch_inbox(stack: LocalStack, playbook: Playbook, folder: Path) -> None:
     while True:
         found = outcome(stack, playbook)
         if len(found.inbox) != shown:
-            write_inbox(folder, members=found.members, sends=found.sends, inbox=found.inbox, playbook=playbook)
+            write_inbox(folder, found, playbook)
             for message in found.inbox[max(shown, 0) :]:
                 to = parseaddr(message["To"][0])[1]
                 out.print(Text.assemble(("mail", "green"), f" to {to}: {message['Subject']}"), soft_wrap=True)

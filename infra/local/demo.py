@@ -1,4 +1,4 @@
-"""Five months of a small community on the deployed stack, in virtual time: webhooks in, mails out.
+"""Five months of a small community on the deployed stack, in virtual time: webhooks in, mails and rewards out.
 
 Time jumps from one thing that happens to the next: a webhook, or an agenda item that falls due. What it skips is ticks
 that would have found nothing to do.
@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from infra.local.community import Community, imagine
+from infra.local.doors import Doors
 from infra.local.mailboxes import Mailboxes
 from infra.local.people import START
+from infra.local.receiver import Receiver
 from infra.local.signing import sign
 from infra.local.stack import LocalStack, Schedule
 from infra.local.voices import Delivery
@@ -31,7 +33,13 @@ SECRETS = {
 }
 """What each platform signs with on this machine; the last of several is the one in use."""
 
-TICKS = {"onboarding": "onboarding", "reengagement": "reengagement", "mail": "mailfollowups"}
+TICKS = {
+    "onboarding": "onboarding",
+    "reengagement": "reengagement",
+    "mail": "mailfollowups",
+    "referrals": "referralrewards",
+    "reward_notices": "referralrewards",
+}
 """Which deployed schedule takes what is due of an agenda; the others would find nothing."""
 
 SENDERS = 2
@@ -55,11 +63,14 @@ class Told:
 
 
 class Demo:
-    """One run over a started stack."""
+    """One run over a started stack, which tells `receiver` of its rewards."""
 
-    def __init__(self, stack: LocalStack, playbook: Playbook, *, members: int, days: int, seed: int) -> None:
+    def __init__(
+        self, stack: LocalStack, playbook: Playbook, receiver: Receiver, *, members: int, days: int, seed: int
+    ) -> None:
         self.stack = stack
         self.playbook = playbook
+        self.receiver = receiver
         self.days = days
         self.end = START + timedelta(days=days)
         self.community: Community = imagine(members, days, seed)
@@ -67,16 +78,19 @@ class Demo:
         self.schedules: list[Schedule] = stack.schedules()
         self.told = Told()
         self.mailboxes = Mailboxes(stack, self.store, self.community.people)
+        self.doors = Doors(stack, self.community.friends, self.community.people)
         self._agenda: list[Due] = []
 
     def run(self, progress: Progress) -> None:
         """Live through it all."""
         moments = _moments(self.community.deliveries, self.end)
+        moments |= {moment: moments.get(moment, []) for moment in self.doors.moments() if moment <= self.end}
+        self.receiver.secret = self.stack.secret("RewardsSecretArn")["current"]
         self.stack.set_clock(START)
-        self._fire(TICKS.values(), START)
+        self._fire({*TICKS.values()}, START)
         while (now := self._next(moments)) is not None:
             self.stack.set_clock(now)
-            deliveries = moments.pop(now, [])
+            deliveries = moments.pop(now, []) + self.doors.open(now)
             self._post(deliveries, now)
             turns = self._tick(now, looked=not deliveries)
             if self.mailboxes.look(turns, now):

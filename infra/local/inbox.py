@@ -1,4 +1,4 @@
-"""The inbox page: every mail as its member saw it, on a timeline with what was not sent and why."""
+"""The inbox page: who brought whom, and every mail as its member saw it, with what was not sent and why."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from infra.local.summary import Outcome
+from infra.referred import SOURCES, STATUSES, why_so
 from shared.members import consents, is_dormant, suppression_of
-from shared.model import Member, Send, SendId, SendStatus
+from shared.model import Member, Referral, Reward, Send, SendId, SendStatus
 from shared.playbook import Playbook
 
 HERE = Path(__file__).parent
@@ -90,19 +92,22 @@ class Timeline:
     entries: list[Entry]
 
 
-def write_inbox(
-    out: Path,
-    *,
-    members: Mapping[str, Member],
-    sends: Iterable[Send],
-    inbox: Iterable[Mapping[str, Any]],
-    playbook: Playbook,
-) -> Path:
+@dataclass(frozen=True)
+class Bringer:
+    """One member with those they brought, and what they were granted for it; all in words."""
+
+    name: str
+    brought: list[tuple[str, str]]
+    rewards: list[tuple[str, str]]
+
+
+def write_inbox(out: Path, found: Outcome, playbook: Playbook) -> Path:
     """Write `index.html` and the mails it shows below `out`; the page's path."""
     shutil.rmtree(out / "mails", ignore_errors=True)
-    bodies = {message["MessageId"]: message for message in inbox}
+    members = found.members
+    bodies = {message["MessageId"]: message for message in found.inbox}
     by_member: dict[str, list[Send]] = {}
-    for send in sends:
+    for send in found.sends:
         by_member.setdefault(send.member_id, []).append(send)
     timelines = [_timeline(members[member], lines, bodies, out, playbook) for member, lines in by_member.items()]
     timelines.sort(
@@ -111,11 +116,45 @@ def write_inbox(
     silent = [member for member in members.values() if member.id not in by_member and member.merged_into is None]
     environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)
     page = environment.get_template("inbox.html").render(
-        timelines=timelines, silent=silent, community=playbook.community.name[playbook.locales[0]], SENT=SendStatus.SENT
+        bringers=_bringers(found, playbook),
+        timelines=timelines,
+        silent=silent,
+        community=playbook.community.name[playbook.locales[0]],
+        SENT=SendStatus.SENT,
     )
     out.mkdir(parents=True, exist_ok=True)
     (out / "index.html").write_text(page, encoding="utf-8")
     return out / "index.html"
+
+
+def _bringers(found: Outcome, playbook: Playbook) -> list[Bringer]:
+    """Everybody who brought somebody, who brought most first."""
+    brought: dict[str, list[Referral]] = {}
+    for referral in sorted(found.referrals, key=lambda one: (one.touched_at, one.referee_id)):
+        brought.setdefault(found.who(referral.referrer_id).id, []).append(referral)
+    zone, sources = ZoneInfo(playbook.community.timezone), {one.referee_id: one.source for one in found.attributions}
+    titles = {rule.key: rule.title[playbook.locales[0]] for rule in playbook.referrals.rewards}
+    bringers = [
+        Bringer(
+            name=found.members[member_id].name or "Somebody without a name",
+            brought=[_brought(one, sources.get(one.referee_id, ""), found, zone) for one in theirs],
+            rewards=[_granted(one, titles, zone) for one in found.rewards if found.who(one.member_id).id == member_id],
+        )
+        for member_id, theirs in brought.items()
+    ]
+    return sorted(bringers, key=lambda bringer: -len(bringer.brought))
+
+
+def _brought(referral: Referral, source: str, found: Outcome, zone: ZoneInfo) -> tuple[str, str]:
+    who = found.who(referral.referee_id).name or "somebody without a name"
+    because = "; ".join(why_so(referral))
+    how = f"{who}, {SOURCES.get(source, source)}: {STATUSES[referral.status]}"
+    return _local(referral.touched_at, zone), f"{how}, for {because}" if because else how
+
+
+def _granted(reward: Reward, titles: Mapping[str, str], zone: ZoneInfo) -> tuple[str, str]:
+    taken = f"told on {_local(reward.fulfilled_at, zone)}" if reward.fulfilled_at else "not told yet"
+    return _local(reward.granted_at, zone), f"{titles.get(reward.rule, reward.rule)}, {taken}"
 
 
 def _timeline(
@@ -167,6 +206,8 @@ def step_in_words(send_id: SendId) -> str:
     """Which mail of its programme a send is."""
     if send_id.programme == "reengagement":
         return f"come-back mail {send_id.step.removeprefix('attempt')}"
+    if send_id.programme == "referrals":
+        return f"reward {send_id.step.replace('_', ' ')}"
     return send_id.step.replace("_", " ")
 
 

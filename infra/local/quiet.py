@@ -1,4 +1,4 @@
-"""Tells when the deployed stack has come to rest: every new log item reacted to, every planned mail dealt with.
+"""Tells when the deployed stack has come to rest: log items reacted to, rewards told, planned mails dealt with.
 
 The number of log items comes from the table's stream. How many of them react has taken comes from MiniStack's log,
 which says so after each batch: there is no API for a stream reader's position.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,8 @@ class Watch:
     streams: DynamoDBStreamsClient
     stream_arn: str
     sqs: SQSClient
-    queue_url: str
+    queue_urls: Sequence[str]
+    """In the order in which one thing leads to another: who takes from one may put into those after it."""
     entered: int = 0
     taken: int = 0
     failures: list[str] = field(default_factory=list)
@@ -44,7 +45,7 @@ class Watch:
     def quiet(self, timeout: float, *, logged: bool = True) -> None:
         """Return when all is at rest; FlywheelError with the newest failures when it is not within `timeout` s.
 
-        Not `logged`: nothing can have entered the log since it was at rest last, so only mails may be on their way.
+        Not `logged`: nothing can have entered the log since it was at rest last, so only messages may be on their way.
         """
         deadline = time.monotonic() + timeout
         while self._in_queue() or (logged and not self._at_rest()):
@@ -100,12 +101,15 @@ class Watch:
 
     def _in_queue(self) -> int:
         """Messages that wait, are being worked on, or will come again."""
-        got = self.sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=["All"])["Attributes"]
+        return sum(map(self._messages_in, self.queue_urls))
+
+    def _messages_in(self, queue_url: str) -> int:
+        got = self.sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["All"])["Attributes"]
         return sum(int(count) for name, count in got.items() if name.startswith("ApproximateNumberOfMessages"))
 
     def _unrest(self, timeout: float) -> str:
         newest = "\n".join(self.failures[-5:]) or "no function failed"
         return (
             f"not at rest after {timeout:g} s: {self.entered} log items, {self.taken} of them taken, "
-            f"{self._in_queue()} messages in the mail queue; in {self.log}: {newest}"
+            f"{self._in_queue()} messages in the queues; in {self.log}: {newest}"
         )

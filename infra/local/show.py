@@ -91,6 +91,7 @@ def demo(console: Console, told: Mapping[str, Any], folder: Path, playbook: Play
         f"[bold]Away[/]      asked to come back {back['sent']} times of {back['due']} that were due, "
         f"{back['held_out']} held out; {back['won_back']} members won back, {back['dormant']} dormant at the end"
     )
+    console.print(f"[bold]Friends[/]   {_friends(told)}")
     console.print(
         f"[bold]Addresses[/] {told['suppressed']} suppressed; mails put off to a better moment: {told['deferred']}"
     )
@@ -99,6 +100,16 @@ def demo(console: Console, told: Mapping[str, Any], folder: Path, playbook: Play
     console.print(f"[bold]Checks[/]    {verdict}: {', '.join(checks)}")
     console.print(f"[bold]Inbox[/]     {folder / 'index.html'}", soft_wrap=True)
     console.print(f"[dim]{told['members']} members, {told['virtual_days']} days, {told['seconds']} s[/]")
+
+
+def _friends(told: Mapping[str, Any]) -> str:
+    """What became of the referrals, and what was granted for them."""
+    counted, granted = told["referrals"], Counter(reward["rule"] for reward in told["rewards"])
+    rewards = ", ".join(f"{count} x {rule.replace('_', ' ')}" for rule, count in granted.items())
+    return (
+        f"{counted['clicks']} clicks, {counted['attributed']} brought, {counted['qualified']} count, "
+        f"{counted['voided']} undone, {counted['held_for_review']} held for review; rewards: {rewards or 'none'}"
+    )
 
 
 def _mails(told: Mapping[str, Any], playbook: Playbook) -> Table:

@@ -4,6 +4,7 @@ What MiniStack does otherwise than AWS, as far as it matters here:
 - `batchItemFailures` of a stream batch count as success: a record that react reports as failed is not tried again;
 - a function that fails on a stream batch gets the same batch every second, without bisecting, until it is too old;
 - the stream and the schedules run by this machine's clock; `<aws.scheduler.scheduled-time>` is left unfilled;
+- a generated secret may hold punctuation, whatever the template says, and so is no base64: `put_rewards_secret`;
 - there are no SES events, and headers and tags of a mail are not kept: `feed_back` brings events;
 - IAM is not enforced, and neither are reserved concurrency of the account, throttles of the HTTP API and TTL.
 """
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from secrets import token_bytes
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -91,6 +93,18 @@ class LocalStack:
         """Give each platform's secrets, as an operator does."""
         self.secrets.put_secret_value(SecretId=self.outputs["WebhookSecretArn"], SecretString=json.dumps(dict(secrets)))
 
+    def put_rewards_secret(self) -> None:
+        """Give what rewards are signed with as AWS would have generated it: base64."""
+        current = base64.b64encode(token_bytes(33)).decode()
+        arn = self.outputs["RewardsSecretArn"]
+        self.secrets.put_secret_value(SecretId=arn, SecretString=json.dumps({"current": current}))
+
+    def secret(self, output: str) -> dict[str, str]:
+        """A secret of the stack's own, named by the output that holds its ARN."""
+        got = self.secrets.get_secret_value(SecretId=self.outputs[output])
+        found: dict[str, str] = json.loads(got["SecretString"])
+        return found
+
     def verify_senders(self) -> None:
         """Make SES identities of the domains that the deployed playbook's mails are from, as an operator does."""
         for domain in self.outputs["SenderDomains"].split(","):
@@ -148,13 +162,13 @@ class LocalStack:
             streams=streams,
             stream_arn=table["LatestStreamArn"],
             sqs=self.sqs,
-            queue_url=self.outputs["MailQueueUrl"],
+            queue_urls=(self.outputs["RewardQueueUrl"], self.outputs["MailQueueUrl"]),
         )
 
     def quiet(self, timeout: float = 60, *, logged: bool = True) -> None:
-        """Wait until every log item has been reacted to and the mail queue is empty.
+        """Wait until every log item has been reacted to, and every reward told and mail sent that was queued.
 
-        Not `logged`: nothing has been logged since it was so, and only the queue needs to be looked at.
+        Not `logged`: nothing has been logged since it was so, and only the queues need to be looked at.
         Raises FlywheelError with what failed when that does not come within `timeout` seconds.
         """
         self.watch.quiet(timeout, logged=logged)
@@ -218,6 +232,7 @@ def running(
             deploy(machine, made)
             with closing(LocalStack(machine)) as stack:
                 stack.put_webhook_secrets(secrets or {})
+                stack.put_rewards_secret()
                 stack.verify_senders()
                 if virtual_time:
                     stack.pause_schedules()

@@ -1,6 +1,6 @@
 """What stands at the end of the demo, what it comes to in figures, and the checks that must all be 0.
 
-Shares no code with what it checks: quiet hours, budget and coming back are counted here in a way of their own.
+Shares no code with what it checks: quiet hours, budget, coming back and rewards are counted here in a way of their own.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from infra.local.demo import Demo
@@ -18,11 +18,13 @@ from infra.local.mailboxes import address_of
 from infra.local.stack import LocalStack
 from shared.events import ACTIVITY, CommunityEvent
 from shared.members import is_dormant, suppression_of
-from shared.model import Member, Send, SendId, SendStatus
+from shared.model import Attribution, Member, Referral, Reward, Send, SendId, SendStatus
 from shared.playbook import Playbook
 from shared.recipients import manager_of
 from shared.store import event_of, member_of, send_of
 from shared.store.wire import values
+
+Fact = TypeVar("Fact", Attribution, Referral, Reward)
 
 AT_ONCE = timedelta(hours=1)
 """How long a mail that is answered to at once may disregard the hour."""
@@ -36,6 +38,9 @@ class Outcome:
     sends: list[Send]
     events: list[CommunityEvent]
     inbox: list[dict[str, Any]]
+    attributions: list[Attribution]
+    referrals: list[Referral]
+    rewards: list[Reward]
 
     @property
     def logged(self) -> Counter[str]:
@@ -61,7 +66,23 @@ def outcome(stack: LocalStack, playbook: Playbook) -> Outcome:
         sends=sorted(sends, key=lambda send: (send.at, send.send_id)),
         events=[event_of(item) for item in items if item["pk"].startswith("LOG#")],
         inbox=stack.inbox(),
+        attributions=[_fact(Attribution, item) for item in items if item["sk"] == "ATTRIBUTION"],
+        referrals=[_fact(Referral, item) for item in items if item["sk"].startswith("REFERRAL#")],
+        rewards=sorted(map(_reward, filter(_is_reward, items)), key=lambda reward: (reward.granted_at, reward.id)),
     )
+
+
+def _is_reward(item: Mapping[str, Any]) -> bool:
+    """Whether an item is a grant, not the taking back of one."""
+    return bool(item["sk"].startswith("REWARD#")) and not item["sk"].endswith("#REVERSED")
+
+
+def _reward(item: Mapping[str, Any]) -> Reward:
+    return _fact(Reward, item)
+
+
+def _fact(kind: type[Fact], item: Mapping[str, Any]) -> Fact:
+    return kind.model_validate({name: item[name] for name in kind.model_fields if name in item})
 
 
 def summary(demo: Demo, found: Outcome, started: float) -> dict[str, Any]:
@@ -75,6 +96,8 @@ def summary(demo: Demo, found: Outcome, started: float) -> dict[str, Any]:
         "webhooks": _webhooks(demo),
         "events": {"logged": found.logged.total(), "by_type": dict(sorted(found.logged.items()))},
         "reengagement": _reengagement(found, demo.playbook),
+        "referrals": _referrals(found),
+        "rewards": [_granted(reward) for reward in found.rewards],
         "skips": {str(reason): count for reason, count in skipped.most_common()},
         "suppressed": sum(suppression_of(member) is not None for member in people),
         "deferred": deferred(demo, found),
@@ -95,7 +118,8 @@ def deferred(demo: Demo, found: Outcome) -> int:
 def checks(demo: Demo, found: Outcome) -> dict[str, int]:
     """What must all be 0."""
     logged = found.logged
-    expected = demo.told.expected + Counter({"survey.answered": demo.mailboxes.answered})
+    asked = {"survey.answered": demo.mailboxes.answered, "referral.clicked": demo.doors.clicks}
+    expected = demo.told.expected + Counter(asked)
     received = Counter(address_of(message) for message in found.inbox)
     sent = [send for send in found.sends if send.status is SendStatus.SENT]
     marketing = [send for send in sent if demo.playbook.mails[send.mail].class_ == "marketing"]
@@ -107,6 +131,42 @@ def checks(demo: Demo, found: Outcome) -> dict[str, int]:
         "after_unsubscribe": sum(received[address] - before for address, before in demo.mailboxes.refused.items()),
         "in_quiet_hours": sum(_in_quiet_hours(send, found, demo.playbook) for send in marketing),
         "over_budget": _over_budget(marketing, found, demo.playbook),
+        "rewards_twice": rewards_twice(demo, found),
+        "rewards_lost": len(lost_rewards(demo, found)),
+    }
+
+
+def rewards_twice(demo: Demo, found: Outcome) -> int:
+    """Rewards that their receiver took more than once, and rewards that one person was granted more than once."""
+    taken = sum(count - 1 for count in demo.receiver.taken.values())
+    return taken + len(found.rewards) - len({(found.who(one.member_id).id, one.rule) for one in found.rewards})
+
+
+def lost_rewards(demo: Demo, found: Outcome) -> set[str]:
+    """The ids of rewards that their receiver never took, or that nobody noted as taken."""
+    unfulfilled = {reward.id for reward in found.rewards if reward.fulfilled_at is None}
+    return unfulfilled | ({reward.id for reward in found.rewards} ^ demo.receiver.taken.keys())
+
+
+def _referrals(found: Outcome) -> dict[str, int]:
+    """Clicks that count, and the referees: all who have a referrer, and of them those who came to an end so far."""
+    statuses = Counter(referral.status for referral in found.referrals)
+    return {
+        "clicks": found.logged["referral.clicked"],
+        "attributed": len(found.attributions),
+        "qualified": statuses["qualified"],
+        "voided": statuses["voided"],
+        "held_for_review": statuses["in_review"],
+    }
+
+
+def _granted(reward: Reward) -> dict[str, str | None]:
+    return {
+        "member_id": reward.member_id,
+        "rule": reward.rule,
+        "kind": reward.gives,
+        "granted_at": reward.granted_at.isoformat(),
+        "fulfilled_at": reward.fulfilled_at.isoformat() if reward.fulfilled_at else None,
     }
 
 
@@ -191,8 +251,13 @@ def _webhooks(demo: Demo) -> dict[str, Any]:
         "duplicates_posted": told.posted["duplicate"],
         "unused": told.posted["unused"],
         "rejected": {str(status): count for status, count in sorted(told.statuses.items()) if status >= 300},
-        "unexpected": told.unexpected + demo.mailboxes.unexpected,
+        "unexpected": told.unexpected + demo.mailboxes.unexpected + demo.doors.unexpected + _forged(demo),
     }
+
+
+def _forged(demo: Demo) -> list[str]:
+    forged = demo.receiver.forged
+    return [f"{forged} rewards were told without a signature that proves them"] if forged else []
 
 
 def _send(send: Send, found: Outcome, playbook: Playbook) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from botocore.stub import Stubber
 
 from infra import cli, referrals, why
 from shared.app import QUICK, App
+from shared.errors import UsageError
 from shared.model import Attribution, Identity, Member, Referral, Reversal, Reward, Touch, member_id_of
 from shared.playbook import Playbook
 from shared.programmes.referrals import KEY, NAME
@@ -285,16 +286,6 @@ class TestReject:
         assert after is not None
         assert after.level is None
 
-    def test_a_stack_without_a_reward_queue_changes_nothing(self, app: App, run: Run, cloudformation: Stubber) -> None:
-        ada = somebody(app, "Ada")
-        bo = brought(app, ada, "Bo")
-        cloudformation._queue.clear()
-        cloudformation.add_response("describe_stacks", a_stack(TableName="x"))
-        code, _, err = run("reject", bo.id, "--reason", "x", "--yes")
-        assert code == 2
-        assert "the stack 'Flywheel' has no output RewardQueueUrl" in err
-        assert status_of(app, ada, bo) == "qualified"
-
     def test_a_referral_under_another_member_is_named_by_them(self, app: App, run: Run) -> None:
         ada, eve = somebody(app, "Ada"), somebody(app, "Eve")
         bo = brought(app, ada, "Bo")
@@ -302,7 +293,7 @@ class TestReject:
         app.store.change_member(bo.id, lambda one: one.model_copy(update={"absorbed": frozenset({"mo"})}))
         later: dict[str, Any] = {"referee_id": "mo", "referrer_id": eve.id, "touched_at": NOW, "at": NOW}
         app.store.attribute(Attribution(source="code", **later))
-        doubt = {"status": "in_review", "evidence": ["brought_by_another"]}
+        doubt: dict[str, Any] = {"status": "in_review", "evidence": ["brought_by_another"]}
         app.store.settle_referral(Referral(**later, **doubt), was=None)
         granted(app, eve, "badge", bo)
         granted(app, bo, "trial", bo)
@@ -313,11 +304,22 @@ class TestReject:
         assert f"{bo.id} is no referee of {bo.id}" in err
 
 
+def test_a_stack_without_a_reward_queue_changes_nothing(app: App, run: Run) -> None:
+    ada = somebody(app, "Ada")
+    bo = brought(app, ada, "Bo")
+    with Stubber(boto3.client("cloudformation", region_name=None, config=QUICK)) as stubber:
+        stubber.add_response("describe_stacks", a_stack(TableName="x"))
+        code, _, err = run("reject", bo.id, "--reason", "x", "--yes")
+    assert code == 2
+    assert "the stack 'Flywheel' has no output RewardQueueUrl" in err
+    assert status_of(app, ada, bo) == "qualified"
+
+
 def test_of_two_who_decide_at_once_one_is_told(app: App, queue: str) -> None:  # noqa: ARG001 - where notices go
     bo = brought(app, somebody(app, "Ada"), "Bo", "in_review")
     planned = rejection(case_of(bo.id, app), "x", app, NOW)
     reject(planned, app, NOW)
-    with pytest.raises(Exception, match="somebody else has just decided"):
+    with pytest.raises(UsageError, match="somebody else has just decided"):
         reject(planned, app, NOW)
 
 

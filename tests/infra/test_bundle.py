@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from importlib.util import MAGIC_NUMBER, cache_from_source
@@ -73,6 +74,15 @@ def test_compiled_playbook_reads_back_the_same(code: bundle.Asset) -> None:
 def test_layer_describes_only_services_we_call(layer: bundle.Asset) -> None:
     described = layer.folder / "python" / "botocore" / "data"
     assert {place.name for place in described.iterdir() if place.is_dir()} == bundle.SERVICES
+
+
+def test_every_client_that_the_code_makes_is_described() -> None:
+    sources = [*(ROOT / "shared").rglob("*.py"), *(ROOT / "functions").rglob("*.py")]
+    made = {
+        name for file in sources for name in re.findall(r'boto3\.client\("(\w+)"', file.read_text(encoding="utf-8"))
+    }
+    assert {"dynamodb", "sqs"} <= made
+    assert made <= bundle.SERVICES
 
 
 def test_layer_fits_lambda_with_room(layer: bundle.Asset) -> None:

@@ -89,9 +89,34 @@ def test_only_the_mailer_sends_and_only_as_us(template: Template) -> None:
     assert actions_of(template, "mailer", "ses") == {"ses:SendEmail", "ses:GetAccount"}
 
 
-def test_only_who_needs_a_secret_reads_it(template: Template) -> None:
-    readers = {name for name in functions(template) if actions_of(template, name, "secretsmanager")}
-    assert readers == {"webhooks", "links", "mailer"}
+def secret_called(template: Template, name: str) -> str:
+    """The logical id of a secret, by the beginning of its description."""
+    found = of_type(template, "AWS::SecretsManager::Secret").items()
+    (called,) = [one for one, secret in found if secret["Description"].startswith(name)]
+    return called
+
+
+@pytest.mark.parametrize(
+    ("secret", "readers"),
+    [
+        ("Webhook secrets", {"webhooks"}),
+        ("Keys that sign links", {"links", "mailer", "react"}),
+        ("Signs what rewards", {"reward_notices"}),
+    ],
+)
+def test_only_who_needs_a_secret_reads_it(template: Template, secret: str, readers: set[str]) -> None:
+    known = {properties["Role"]["Fn::GetAtt"][0]: name for name, properties in functions(template).items()}
+    reading = [(owner, one) for owner, one in grants(template) if one["Action"] == "secretsmanager:GetSecretValue"]
+    wanted = {"Ref": secret_called(template, secret)}
+    assert {known[owner] for owner, one in reading if wanted in listed(one["Resource"])} == readers
+
+
+def test_rewards_are_told_of_by_one_function_on_one_bus(template: Template) -> None:
+    telling = {name for name in functions(template) if actions_of(template, name, "events")}
+    assert telling == {"reward_notices"}
+    (bus,) = of_type(template, "AWS::Events::EventBus")
+    (statement,) = [one for _, one in grants(template) if one["Action"] == "events:PutEvents"]
+    assert statement["Resource"] == {"Fn::GetAtt": [bus, "Arn"]}
 
 
 def test_production_never_has_the_local_clock(template: Template) -> None:
@@ -133,7 +158,7 @@ def test_table_is_kept_and_recoverable(template: Template) -> None:
 
 def test_secrets_outlive_the_stack(template: Template) -> None:
     secrets = [one for one in template["Resources"].values() if one["Type"] == "AWS::SecretsManager::Secret"]
-    assert [one["DeletionPolicy"] for one in secrets] == ["Retain", "Retain"]
+    assert [one["DeletionPolicy"] for one in secrets] == ["Retain"] * 3
 
 
 def test_agenda_index_is_sparse_by_key(template: Template) -> None:
@@ -173,9 +198,25 @@ def test_whatever_fails_ends_in_a_dead_letter_queue(template: Template) -> None:
     assert len(asynchronous) == len(rules) + len(schedules)
 
 
-def test_the_mail_queue_outlasts_its_worker(template: Template) -> None:
-    (queue,) = [one for one in of_type(template, "AWS::SQS::Queue").values() if "RedrivePolicy" in one]
-    assert queue["VisibilityTimeout"] >= 6 * functions(template)["mailer"]["Timeout"]
+@pytest.mark.parametrize(("queue", "worker"), [("Mail", "mailer"), ("Reward", "reward_notices")])
+def test_a_queue_outlasts_its_worker(template: Template, queue: str, worker: str) -> None:
+    (found,) = [
+        one
+        for name, one in of_type(template, "AWS::SQS::Queue").items()
+        if name.startswith(f"{queue}Queue") and "RedrivePolicy" in one
+    ]
+    assert found["VisibilityTimeout"] >= 6 * functions(template)[worker]["Timeout"]
+
+
+def test_rewards_are_told_a_few_at_once(template: Template) -> None:
+    (queue,) = [name for name in of_type(template, "AWS::SQS::Queue") if name.startswith("RewardQueue")]
+    (mapping,) = [
+        one
+        for one in of_type(template, "AWS::Lambda::EventSourceMapping").values()
+        if one["EventSourceArn"] == {"Fn::GetAtt": [queue, "Arn"]}
+    ]
+    assert mapping["BatchSize"] == 1
+    assert mapping["ScalingConfig"] == {"MaximumConcurrency": 2}
 
 
 def test_queues_are_encrypted_and_want_tls(template: Template) -> None:
@@ -200,7 +241,12 @@ def test_schedules_pass_their_own_time(template: Template) -> None:
 
 def test_public_routes_are_these_and_throttled(template: Template) -> None:
     routes = {route["RouteKey"] for route in of_type(template, "AWS::ApiGatewayV2::Route").values()}
-    assert routes == {"POST /webhooks/{platform}", "GET /l/{proxy+}", "POST /l/{proxy+}"}
+    assert routes == {
+        "POST /webhooks/{platform}",
+        "GET /l/{proxy+}",
+        "HEAD /l/{proxy+}",
+        "POST /l/{proxy+}",
+    }
     (stage,) = of_type(template, "AWS::ApiGatewayV2::Stage").values()
     assert stage["DefaultRouteSettings"] == {"ThrottlingBurstLimit": 100, "ThrottlingRateLimit": 50}
 
@@ -222,6 +268,10 @@ def test_no_secret_value_is_in_the_template(template: Template) -> None:
     found = of_type(template, "AWS::SecretsManager::Secret").values()
     assert not any("SecretString" in secret for secret in found)
     made = {secret["GenerateSecretString"]["GenerateStringKey"]: secret["GenerateSecretString"] for secret in found}
+    assert made.keys() == {"1", "unused", "current"}
+    # Letters and digits in fours are base64 as they stand, which is what Standard Webhooks has for a secret.
+    assert made["current"]["PasswordLength"] % 4 == 0
+    assert made["current"]["ExcludePunctuation"] is True
     assert json.loads(made["1"]["SecretStringTemplate"]) == {"current": "1"}
     assert json.loads(made["unused"]["SecretStringTemplate"]) == {}
 

@@ -7,10 +7,20 @@ from collections.abc import Iterator
 import pytest
 
 from infra.local.demo import SECRETS
+from infra.local.receiver import Receiver, receiving
 from infra.local.stack import LocalStack, running
+from tests.builders import ROOT
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[LocalStack]:
-    with running(secrets=SECRETS) as started:
+def receiver() -> Iterator[Receiver]:
+    """Who the deployed stack tells of its rewards."""
+    with receiving() as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def stack(receiver: Receiver) -> Iterator[LocalStack]:
+    with running(secrets=SECRETS, context=receiver.context(ROOT / "playbook.yaml")) as started:
+        receiver.secret = started.secret("RewardsSecretArn")["current"]
         yield started

@@ -11,6 +11,7 @@ import pytest
 from infra.local.community import NEWS
 from infra.local.demo import SECRETS, Demo
 from infra.local.people import QUIRKS, START
+from infra.local.receiver import Receiver
 from infra.local.signing import sign
 from infra.local.stack import LocalStack
 from infra.local.summary import Outcome, outcome, summary
@@ -23,9 +24,9 @@ MEMBERS, DAYS = 20, 40
 
 
 @pytest.fixture(scope="module")
-def demo(stack: LocalStack) -> Demo:
+def demo(stack: LocalStack, receiver: Receiver) -> Demo:
     """Onboarding and the first silence of a small community: everybody in it has a story."""
-    demo = Demo(stack, a_playbook(), members=MEMBERS, days=DAYS, seed=3)
+    demo = Demo(stack, a_playbook(), receiver, members=MEMBERS, days=DAYS, seed=3)
     demo.run(lambda _: None)
     return demo
 
@@ -54,7 +55,7 @@ def reasons(sends: dict[str, Send]) -> dict[str, str | None]:
 def test_nothing_is_lost_and_nothing_comes_twice(demo: Demo, found: Outcome) -> None:
     told = summary(demo, found, 0)
     must_be_0 = {"duplicate_sends", "lost_events", "overdue", "lost_mails"}
-    must_be_0 |= {"after_unsubscribe", "in_quiet_hours", "over_budget"}
+    must_be_0 |= {"after_unsubscribe", "in_quiet_hours", "over_budget", "rewards_twice", "rewards_lost"}
     assert told["checks"] == dict.fromkeys(must_be_0, 0)
     assert told["webhooks"]["unexpected"] == []
     assert told["webhooks"]["duplicates_posted"] > 0

@@ -82,7 +82,8 @@ def test_schedules_fire_only_when_told(stack: LocalStack) -> None:
     schedules = stack.schedules()
     states = {stack.scheduler.get_schedule(Name=schedule.name)["State"] for schedule in schedules}
     quarters = "cron(0/15 * * * ? *)"
-    assert [schedule.expression for schedule in schedules] == ["rate(1 minute)", "rate(1 minute)", quarters]
+    expressions = [schedule.expression for schedule in schedules]
+    assert expressions == ["rate(1 minute)", "rate(1 minute)", quarters, "rate(5 minutes)"]
     assert states == {"DISABLED"}
 
 

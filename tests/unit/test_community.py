@@ -12,6 +12,8 @@ import pytest
 
 from infra.local.community import NEWS, Community, imagine
 from infra.local.demo import SECRETS
+from infra.local.doors import CLICKED_EARLY
+from infra.local.friends import BRINGER, DOUBLE, FRIENDS, RIVAL, friends
 from infra.local.people import QUIRKS, START, STORIES, Person
 from infra.local.signing import sign
 from infra.local.voices import Delivery
@@ -279,3 +281,63 @@ class TestSilence:
     def test_a_feature_a_guide_and_an_ama_are_published(self) -> None:
         assert {kind for _, kind, _ in NEWS} == {"feature", "guide", "ama"}
         assert Counter(delivery.expect for delivery in of_kind("first"))["content.published"] == len(NEWS) + 1
+
+
+class TestFriends:
+    def test_one_member_brings_more_than_ten(self) -> None:
+        stays = [friend for friend in FRIENDS if friend.by == BRINGER and friend.leaves_on is None]
+        assert len(stays) >= 10
+        assert {friend.door for friend in stays} == {"link", "code", "invitation", "join page"}
+
+    def test_whoever_brings_is_there_before_and_no_staff(self) -> None:
+        people = community().people
+        assert all(people[friend.by].joins_at < people[friend.number].joins_at for friend in community().friends)
+        assert {people[number].quirk for number in (BRINGER, RIVAL, DOUBLE)} == {""}
+        assert {people[number].silent_after for number in (BRINGER, RIVAL, DOUBLE)} == {None}
+
+    def test_no_more_are_touched_at_once_than_is_seemly(self) -> None:
+        mine = [friend for friend in FRIENDS if friend.by == BRINGER]
+        moments = Counter(
+            CLICKED_EARLY if friend.claimed_by else community().people[friend.number].joins_at for friend in mine
+        )
+        assert max(moments.values()) <= a_playbook().referrals.suspicion.an_hour
+        assert len({moment.date() for moment in moments}) > 1
+
+    def test_an_inviter_is_told_by_discourse(self) -> None:
+        [invited] = [friend for friend in FRIENDS if friend.door == "invitation"]
+        told = [one for one in events(of_kind("first")) if isinstance(one, MemberJoined) and one.invited_by]
+        people = community().people
+        assert [(one.actor, one.invited_by) for one in told] == [
+            (people[invited.number].external_id, people[invited.by].external_id)
+        ]
+
+    def test_friends_take_part_as_they_join(self) -> None:
+        friendly = {community().people[friend.number].external_id for friend in FRIENDS}
+        first: dict[str, list[datetime]] = {}
+        for event in events(of_kind("first")):
+            if event.actor in friendly and event.type == "comment.created":
+                first.setdefault(event.actor, []).append(event.occurred_at)
+        joins = {person.external_id: person.joins_at for person in community().people}
+        assert {actor: min(moments) for actor, moments in first.items()} == {actor: joins[actor] for actor in friendly}
+
+    def test_one_leaves_within_the_hold(self) -> None:
+        [leaver] = [friend for friend in FRIENDS if friend.leaves_on]
+        person = community().people[leaver.number]
+        [left] = [
+            one for one in events(of_kind("first")) if one.type == "member.left" and one.actor == person.external_id
+        ]
+        assert timedelta(0) < left.occurred_at - person.joins_at < a_playbook().referrals.hold
+
+    def test_who_brings_themselves_has_a_plus_tag(self) -> None:
+        [own] = [friend for friend in FRIENDS if friend.by == DOUBLE]
+        people = community().people
+        assert people[own.number].email == f"member{DOUBLE}+friend@example.com"
+        assert people[DOUBLE].email == f"member{DOUBLE}@example.com"
+
+    @pytest.mark.parametrize(("members", "days"), [(20, 156), (40, 1)])
+    def test_a_small_or_short_community_has_no_friends(self, members: int, days: int) -> None:
+        assert friends(members, days) == []
+
+    def test_a_smaller_community_has_only_whole_stories(self) -> None:
+        numbers = {number for friend in friends(30, 156) for number in (friend.number, friend.by, friend.claimed_by)}
+        assert max(number for number in numbers if number is not None) < 30

@@ -160,7 +160,7 @@ class TestReadme:
     def test_a_system_works_or_does_not_yet(self) -> None:
         states = {row[1]: row[2].strip("*") for row in rows(section("README.md", "## What works"))}
         working = {name for name, state in states.items() if state == "works"}
-        assert working == {"Onboarding (activation)", "Re-engagement"}
+        assert working == {"Onboarding (activation)", "Re-engagement", "Referrals"}
         assert set(states.values()) == {"works", "not yet"}
 
     def test_every_command_is_explained_and_no_other(self) -> None:
@@ -269,14 +269,6 @@ class TestPlaybook:
         assert [row[:3] for row in told] == [(rule.key, rule.to, rule.at) for rule in rules]
         assert all(str(rule.days) in row[3] for rule, row in zip(rules, told, strict=True) if rule.days)
 
-    def test_all_that_speaks_against_a_referral_is_explained(self) -> None:
-        told = {name for row in rows_below("evidence", read("docs/playbook.md")) for name in quoted(row[0])}
-        busy = a_playbook().referrals.suspicion
-        many = (busy.an_hour, "an_hour"), (busy.a_day, "a_day"), (busy.one_payer, "on_one_payer")
-        late = {f"{reason}_within_hold" for reason in get_args(Void.model_fields["reason"].annotation)}
-        known = {code for code in referred.EVIDENCE if not code.endswith("_within_hold")}
-        assert told == known | late | {f"more_than_{count}_{what}" for count, what in many}
-
     def test_every_reason_not_to_send_is_explained(self) -> None:
         told = first_cells(section("docs/playbook.md", "## Why a mail was not sent"))
         assert told >= set(REASONS)
@@ -292,6 +284,14 @@ class TestOperating:
     def test_every_label_of_why_is_explained_and_no_other(self) -> None:
         explained = first_cells(section("docs/operating.md", "### Reading `flywheel why`"))
         assert explained == {label for label, _ in why.LABELS.values()}
+
+    def test_all_that_speaks_against_a_referral_is_explained(self) -> None:
+        told = {name for row in rows_below("evidence", read("docs/operating.md")) for name in quoted(row[0])}
+        busy = a_playbook().referrals.suspicion
+        many = (busy.an_hour, "an_hour"), (busy.a_day, "a_day"), (busy.one_payer, "on_one_payer")
+        late = {f"{reason}_within_hold" for reason in get_args(Void.model_fields["reason"].annotation)}
+        known = {code for code in referred.EVIDENCE if not code.endswith("_within_hold")}
+        assert told == known | late | {f"more_than_{count}_{what}" for count, what in many}
 
 
 class TestContributing:

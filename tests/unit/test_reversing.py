@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from shared.events import Gift
 from shared.model import Member, Referral, ReferralStatus, Reward
 from shared.programmes.referrals import Case
 from shared.reversing import lowered, to_reverse
@@ -25,9 +26,9 @@ def a_referral(referee_id: str, status: ReferralStatus = "qualified", referrer_i
 
 
 def a_reward(rule: str, *, to: str = ADA.id, level: str | None = None, days: int = 0) -> Reward:
-    gives = "level" if level else "badge"
-    granted_at = JOINED + timedelta(days=days)
-    return Reward(member_id=to, rule=rule, gives=gives, level=level, because=EVE.id, granted_at=granted_at)
+    at = JOINED + timedelta(days=days)
+    gives: Gift = "level" if level else "badge"
+    return Reward(member_id=to, rule=rule, gives=gives, level=level, because=EVE.id, granted_at=at)
 
 
 def a_case(qualified: int, *rewards: Reward, **changes: Any) -> Case:
