@@ -154,7 +154,7 @@ def _told(kind: str, reward: Reward, member: Member | None, reversal: Reversal |
         detail["reason"] = reversal.reason
     return Told(
         kind=kind,
-        id=f"{reward.id}.reversed" if reversal else reward.id,
+        id=f"{reward.id}-reversed" if reversal else reward.id,
         at=reversal.at if reversal else reward.granted_at,
         reward=reward,
         detail=detail,

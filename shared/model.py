@@ -289,7 +289,7 @@ class Reward(Frozen):
     @property
     def id(self) -> str:
         """What a receiver tells it by: the same however often it is told."""
-        return f"{self.member_id}.{self.rule}"
+        return f"{self.member_id}-{self.rule}"
 
 
 class Reversal(Frozen):

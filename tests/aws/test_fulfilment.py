@@ -43,7 +43,7 @@ TRIAL = Reward(member_id=ADA, rule="trial", gives="premium_days", days=7, becaus
 GRANTED = RewardNotice(member_id=ADA, rule="badge", about="granted")
 REVERSED = RewardNotice(member_id=ADA, rule="badge", about="reversed")
 BADGE_DETAIL = {
-    "id": f"{ADA}.badge",
+    "id": f"{ADA}-badge",
     "member_id": ADA,
     "identities": ["discourse:7", "slack:U1"],
     "rule": "badge",
@@ -207,7 +207,7 @@ class TestTakenBack:
         told = verified(delivery)
         assert (told["type"], told["timestamp"]) == ("reward.reversed", "2030-02-03T10:00:00Z")
         assert told["data"] == BADGE_DETAIL | {"reason": "refunded after all"}
-        assert delivery.headers["webhook-id"] == f"{BADGE.id}.reversed"
+        assert delivery.headers["webhook-id"] == f"{BADGE.id}-reversed"
         assert [event["DetailType"] for event in wire.bus] == ["reward.reversed"]
         assert drain(told_app) == []
         assert reward(told_app).fulfilled_at is None
@@ -222,7 +222,7 @@ class TestTakenBack:
         fulfil(GRANTED, told_app, NOW)
         told_app.store.reverse(Reversal(member_id=ADA, rule="badge", reason="fraud", at=NOW))
         fulfil(REVERSED, told_app, NOW)
-        assert {due.key for due in waiting(told_app)} == {BADGE.id, f"{BADGE.id}.reversed"}
+        assert {due.key for due in waiting(told_app)} == {BADGE.id, f"{BADGE.id}-reversed"}
 
     def test_a_reversal_that_never_was_is_not_told(self, told_app: App) -> None:
         with pytest.raises(FlywheelError, match="never taken back"):
@@ -342,16 +342,16 @@ def test_only_a_busy_receiver_is_asked_when_to_come_back() -> None:
 
 
 def test_tries_that_failed_together_do_not_come_back_together() -> None:
-    waits = {delay(f"m{number}.badge", 3) for number in range(100)}
+    waits = {delay(f"m{number}-badge", 3) for number in range(100)}
     assert len(waits) > 90
-    assert delay("m1.badge", 3) == delay("m1.badge", 3)
-    assert delay("m1.badge", 99) >= DELAYS[-1]
+    assert delay("m1-badge", 3) == delay("m1-badge", 3)
+    assert delay("m1-badge", 99) >= DELAYS[-1]
 
 
 @pytest.mark.parametrize("secrets", [[], [""], ["whsec_"], ["whsec_not base64!"], [REWARDS_KEY, "whsec_a"]])
 def test_nothing_is_signed_without_a_key(secrets: Sequence[str]) -> None:
     with pytest.raises(FlywheelError, match="secret"):
-        signed("m1.badge", b"{}", secrets, NOW)
+        signed("m1-badge", b"{}", secrets, NOW)
 
 
 class TestNothingIsLost:

@@ -345,7 +345,7 @@ class TestRewards:
         assert ([one.rule for one in step.announce], step.look_at) == (["badge", "trial"], None)
 
     def test_a_reward_taken_back_is_neither_granted_nor_announced_again(self) -> None:
-        case = a_case(referrals=many(1), rewards=[a_reward(), TRIAL], reversed={f"{BO}.badge"})
+        case = a_case(referrals=many(1), rewards=[a_reward(), TRIAL], reversed={f"{BO}-badge"})
         step = decide(case, PLAYBOOK, OVER)
         assert (step.grant, [one.rule for one in step.announce]) == ((), ["trial"])
 

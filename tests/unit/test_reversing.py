@@ -57,10 +57,10 @@ class TestToReverse:
     )
     def test_a_threshold_no_longer_reached_is_taken_back(self, remaining: int, gone: list[str]) -> None:
         rewards = [a_reward(rule) for rule in ("badge", "premium_month", "premium_lifetime")]
-        assert taken(a_case(remaining, *rewards)) == [f"{ADA.id}.{rule}" for rule in gone]
+        assert taken(a_case(remaining, *rewards)) == [f"{ADA.id}-{rule}" for rule in gone]
 
     def test_the_referee_s_own_trial_goes_with_it(self) -> None:
-        assert taken(a_case(9, a_reward("trial", to=EVE.id))) == [f"{EVE.id}.trial"]
+        assert taken(a_case(9, a_reward("trial", to=EVE.id))) == [f"{EVE.id}-trial"]
 
     def test_the_trial_stays_while_they_count_elsewhere(self) -> None:
         elsewhere = [a_referral(EVE.id, referrer_id="m9")]
@@ -80,16 +80,16 @@ class TestToReverse:
         referrals = [a_referral(a_referee(number).id) for number in range(5)]
         fellows = [*twins, *(a_referee(number) for number in range(2, 5))]
         case = a_case(5, a_reward("premium_month"), referrals=referrals, fellows=fellows)
-        assert taken(case) == [f"{ADA.id}.premium_month"]
+        assert taken(case) == [f"{ADA.id}-premium_month"]
 
     def test_rewards_under_a_former_id_are_theirs_too(self) -> None:
         ada = a_member(absorbed=frozenset({"m1"}))
-        assert taken(a_case(0, a_reward("badge", to="m1"), referrer=ada)) == ["m1.badge"]
+        assert taken(a_case(0, a_reward("badge", to="m1"), referrer=ada)) == ["m1-badge"]
 
     def test_who_brought_themselves_loses_both(self) -> None:
         rewards = [a_reward("badge", to=EVE.id), a_reward("trial", to=EVE.id)]
         referrals = [a_referral(EVE.id, "rejected", EVE.id)]
-        assert taken(a_case(0, *rewards, referrer=EVE, referrals=referrals)) == [f"{EVE.id}.badge", f"{EVE.id}.trial"]
+        assert taken(a_case(0, *rewards, referrer=EVE, referrals=referrals)) == [f"{EVE.id}-badge", f"{EVE.id}-trial"]
 
 
 class TestLowered:

@@ -39,7 +39,7 @@ class TestExample:
         assert page["handed_over"] == [("reward.granted", told["data"])]
 
     def test_it_refuses_what_somebody_changed(self, page: dict[str, Any]) -> None:
-        headers = signed("m1.badge", b"{}", [KEY], datetime.now(UTC))
+        headers = signed("m1-badge", b"{}", [KEY], datetime.now(UTC))
         assert page["receive"](headers, b'{"type": "reward.granted"}', KEY) == 401
         assert page["handed_over"] == []
 
