@@ -149,7 +149,7 @@ def _brought(referral: Referral, source: str, found: Outcome, zone: ZoneInfo) ->
     who = found.who(referral.referee_id).name or "somebody without a name"
     because = "; ".join(why_so(referral))
     how = f"{who}, {SOURCES.get(source, source)}: {STATUSES[referral.status]}"
-    return _local(referral.touched_at, zone), f"{how}, for {because}" if because else how
+    return _local(referral.touched_at, zone), f"{how}, because {because}" if because else how
 
 
 def _granted(reward: Reward, titles: Mapping[str, str], zone: ZoneInfo) -> tuple[str, str]:
