@@ -30,7 +30,7 @@ KEPT_BUILDS = 4
 Machine = Literal["lambda", "host"]
 """Whose wheels a layer holds: Lambda's arm64, or this machine's for the local stack."""
 
-SERVICES = frozenset({"dynamodb", "secretsmanager", "sesv2", "sqs", "sts"})
+SERVICES = frozenset({"dynamodb", "events", "secretsmanager", "sesv2", "sqs", "sts"})
 """The AWS services that functions call; botocore describes some 400, in 25 MB."""
 
 _POWERTOOLS_UNUSED = (
