@@ -550,6 +550,11 @@ class TestSendEvents:
         assert send_planned(a_planned_mail(), app, JOINED + timedelta(hours=1)).status is SendStatus.SENT
         assert wire.requests["SendEmail"] == 1
 
+    def test_a_doubt_settled_by_a_clock_ahead_is_settled_now(self, app: App) -> None:
+        self.in_state(app, SendStatus.UNKNOWN)
+        feedback.note(told("delivery"), app, JOINED)
+        assert line(app).at == JOINED < SENT_AT
+
     def test_a_send_event_before_the_worker_is_done_keeps_the_worker_s_line(self, app: App) -> None:
         self.in_state(app, SendStatus.CLAIMED)
         tell(app, "send")
