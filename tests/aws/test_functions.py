@@ -235,6 +235,13 @@ class TestFeedback:
         orders = [names, *(Random(seed).sample(names * 2, len(names) * 2) for seed in range(3))]  # noqa: S311 - the same every time is the point
         assert len({after_feedback(app, order) for order in orders}) == 1
 
+    def test_feedback_is_noted_by_our_own_clock(self, app: App, clock: Clock) -> None:
+        app.store.create_member(a_member())
+        app.store.claim(a_send())
+        clock.now = JOINED + timedelta(days=3)
+        mail_feedback.handler(golden_input("ses/bounce_permanent"), Context())
+        assert [due.due_at for due in app.store.agenda()] == [clock.now]
+
     def test_feedback_is_counted_by_its_kind(self, app: App, capsys: pytest.CaptureFixture[str]) -> None:
         app.store.create_member(a_member())
         app.store.claim(a_send())
