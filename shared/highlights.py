@@ -15,15 +15,15 @@ from shared.playbook import Playbook
 KINDS: tuple[HighlightKind, ...] = get_args(HighlightKind)
 
 
-def highlights_of(news: Iterable[News], playbook: Playbook, since: datetime | None, now: datetime) -> list[News]:
+def highlights_of(news: Iterable[News], playbook: Playbook, since: datetime, now: datetime) -> list[News]:
     """The newest of each kind, newest first: what is in `news` and what the playbook tells of, one page once.
 
-    Published after `since` (None: ever) and not after `now`. `news` must come newest first; it is read only as far as
+    Published after `since` and not after `now`. `news` must come newest first; it is read only as far as
     the choice needs, so that it may be paged from a store.
     """
     chosen: dict[HighlightKind, News] = {}
     for one in merge(news, _from_playbook(playbook), key=lambda each: each.published_at, reverse=True):
-        if since is not None and one.published_at <= since:
+        if one.published_at <= since:
             break
         if one.published_at > now or one.kind in chosen or not _is_new_page(one, chosen.values()):
             continue

@@ -92,11 +92,9 @@ def _held(send: Send, now: datetime) -> bool:
 
 def _may_be_out(send: Send) -> bool:
     """Whether a mail was sent, or may have been for all that is known."""
-    return (
-        send.status in {SendStatus.SENT, SendStatus.UNKNOWN}
-        or (send.status is SendStatus.PARKED and send.reason == IN_DOUBT)
-        or send.status is SendStatus.CLAIMED  # in a mailer's hands, or in those of one that died
-    )
+    # A claimed one is in a mailer's hands, or in those of one that died.
+    gone = send.status in {SendStatus.SENT, SendStatus.UNKNOWN, SendStatus.CLAIMED}
+    return gone or (send.status is SendStatus.PARKED and send.reason == IN_DOUBT)
 
 
 def _about_time(

@@ -59,7 +59,6 @@ class Told:
     statuses: Counter[int] = field(default_factory=Counter)
     unexpected: list[str] = field(default_factory=list)
     expected: Counter[str] = field(default_factory=Counter)
-    deferred: set[str] = field(default_factory=set)
 
 
 class Demo:
@@ -137,7 +136,7 @@ class Demo:
         seen: set[str] = set()
         for _ in range(10):
             if not looked:
-                self._look()
+                self._agenda = self.store.agenda()
             due = [item for item in self._agenda if item.due_at <= now]
             if not due:
                 return seen
@@ -146,12 +145,6 @@ class Demo:
             self._fire({TICKS[item.programme] for item in due}, now)
             self.stack.quiet(logged=False)
         raise FlywheelError(f"what is due at {now.isoformat()} does not come to rest: {due[0].key}")
-
-    def _look(self) -> None:
-        """Read the agenda, which also tells of mails that were put off."""
-        self._agenda = self.store.agenda()
-        waiting = (item for item in self._agenda if item.programme == "mail" and item.state.get("waited_for"))
-        self.told.deferred |= {item.key for item in waiting}
 
     def _fire(self, ticking: Collection[str], now: datetime) -> None:
         schedules = [schedule for schedule in self.schedules if any(tick in schedule.name for tick in ticking)]

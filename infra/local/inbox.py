@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -61,9 +61,6 @@ FEEDBACK = {
     "complaint": "they complained of it",
 }
 """What SES told of a mail, where it matters to a reader."""
-
-WAITED = timedelta(hours=1)
-"""A mail that went later than this after it was planned was put off."""
 
 
 @dataclass(frozen=True)
@@ -196,7 +193,7 @@ def _entry(send: Send, zone: ZoneInfo, bodies: Mapping[str, Mapping[str, Any]], 
         step=step_in_words(SendId.parse(send.send_id)),
         at=_local(send.at, zone),
         why=REASONS.get(send.reason, send.reason.replace("_", " ")) if send.reason else None,
-        waited=_local(send.planned_at, zone) if send.at - send.planned_at > WAITED else None,
+        waited=_local(send.planned_at, zone) if send.waited_for else None,
         then=next((words for kind, words in FEEDBACK.items() if kind in send.feedback), None),
         folder=folder,
     )

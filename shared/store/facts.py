@@ -72,7 +72,6 @@ class Facts(Table):
 
     def _count(self, partition: str, kind: str, since: datetime, until: datetime) -> int:
         values = {":pk": partition, ":since": f"{kind}#{stamp(since)}", ":until": f"{kind}#{stamp(until)}"}
-        count = 0
         with available():
             pages = self._client.get_paginator("query").paginate(
                 TableName=self._table,
@@ -80,8 +79,7 @@ class Facts(Table):
                 KeyConditionExpression="pk = :pk AND sk BETWEEN :since AND :until",
                 ExpressionAttributeValues=attributes(values),
             )
-            count += sum(page["Count"] for page in pages)
-        return count
+            return sum(page["Count"] for page in pages)
 
     def pause(self) -> Pause | None:
         """The newest pause of marketing mail, if there ever was one; it is over when it was resumed."""

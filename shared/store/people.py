@@ -30,9 +30,8 @@ class People(Table):
 
     def member(self, member_id: str) -> Member | None:
         """One member as of now (a consistent read)."""
-        with available():
-            got = self._client.get_item(TableName=self._table, Key=key(keys.member(member_id)), ConsistentRead=True)
-        return member_of(values(got["Item"])) if "Item" in got else None
+        item = self._get(keys.member(member_id))
+        return member_of(item) if item else None
 
     def survivor(self, member_id: str) -> Member | None:
         """A member as of now, or who they were merged into since: for what still names them by their old id."""

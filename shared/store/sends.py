@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, NamedTuple
-
-from botocore.exceptions import ClientError
+from typing import NamedTuple
 
 from shared.model import Due, Member, Send, SendId, SendStatus, stamp
 from shared.store import keys
 from shared.store.items import due_of, member_of, send_item, send_of
 from shared.store.table import Table
-from shared.store.wire import attributes, available, condition_failed, key, values
+from shared.store.wire import attributes, key
 
 
 class Ledger(NamedTuple):
@@ -49,9 +47,8 @@ class Sends(Table):
 
     def send(self, send_id: SendId) -> Send | None:
         """One line of the ledger as of now."""
-        with available():
-            got = self._client.get_item(TableName=self._table, Key=key(keys.send(send_id)), ConsistentRead=True)
-        return send_of(values(got["Item"])) if "Item" in got else None
+        item = self._get(keys.send(send_id))
+        return send_of(item) if item else None
 
     def claim(self, send: Send) -> Send | None:
         """Take a send for one worker, if nobody holds or has settled it; None when taken, else how it stands.
@@ -100,26 +97,16 @@ class Sends(Table):
     def note_feedback(self, send_id: SendId, kind: str, at: datetime) -> Send | None:
         """Note what SES told of a send, the earliest of its kind; the line as it is then, None when there is none."""
         noted = "feedback.#kind"
-        with available():
-            try:
-                got = self._client.update_item(
-                    TableName=self._table,
-                    Key=key(keys.send(send_id)),
-                    UpdateExpression=f"SET {noted} = :at",
-                    ConditionExpression=f"attribute_exists(pk) AND (attribute_not_exists({noted}) OR {noted} > :at)",
-                    ExpressionAttributeNames={"#kind": kind},
-                    ExpressionAttributeValues=attributes({":at": stamp(at)}),
-                    ReturnValues="ALL_NEW",
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                )
-            except ClientError as exc:
-                if not condition_failed(exc):
-                    raise
-                response: dict[str, Any] = dict(exc.response)
-                line = response.get("Item", {})
-            else:
-                line = got["Attributes"]
-        return send_of(values(line)) if line else None
+        _, line = self._try_write(
+            "update_item",
+            Key=key(keys.send(send_id)),
+            UpdateExpression=f"SET {noted} = :at",
+            ConditionExpression=f"attribute_exists(pk) AND (attribute_not_exists({noted}) OR {noted} > :at)",
+            ExpressionAttributeNames={"#kind": kind},
+            ExpressionAttributeValues=attributes({":at": stamp(at)}),
+            ReturnValues="ALL_NEW",
+        )
+        return send_of(line) if line else None
 
     def note_sent(self, send_id: SendId, message_id: str, at: datetime) -> bool:
         """Settle a send that SES says it accepted, whatever we believed; False when it was settled or is unknown."""

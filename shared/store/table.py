@@ -29,17 +29,22 @@ class Table:
 
     def _write_or_old(self, operation: str, **request: Any) -> dict[str, Any] | None:  # noqa: ANN401 - boto3's request
         """None when written, else the item that the condition refused ({} when there is none)."""
+        written, item = self._try_write(operation, **request)
+        return None if written else item
+
+    def _try_write(self, operation: str, **request: Any) -> tuple[bool, dict[str, Any]]:  # noqa: ANN401 - boto3's request
+        """Whether it was written, and the item: as `ReturnValues` asks for it, or as the condition refused it."""
         if "ConditionExpression" in request:
             request["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
         with available():
             try:
-                getattr(self._client, operation)(TableName=self._table, **request)
+                got = getattr(self._client, operation)(TableName=self._table, **request)
             except ClientError as exc:
                 if not condition_failed(exc):
                     raise
                 response: dict[str, Any] = dict(exc.response)
-                return values(response.get("Item", {}))
-        return None
+                return False, values(response.get("Item", {}))
+        return True, values(got.get("Attributes", {}))
 
     def _query(self, **request: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - boto3's request
         for items in self._pages(**request):

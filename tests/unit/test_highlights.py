@@ -74,10 +74,6 @@ def test_news_to_come_does_not_hide_what_is_there() -> None:
     assert chosen(news("ama", -5, "next"), news("ama", 5, "last")) == ["last"]
 
 
-def test_never_seen_means_everything_is_news() -> None:
-    assert [one.kind for one in highlights_of([news(days_ago=9999)], NOTHING, None, NOW)] == ["guide"]
-
-
 def test_playbook_and_table_are_one_list() -> None:
     told = playbook(news("guide", 2, "told"), news("feature", 5, "told-too"))
     assert chosen(news("guide", 3), news("feature", 4), told=told) == ["told", "feature"]
