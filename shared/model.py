@@ -289,7 +289,7 @@ class Reward(Frozen):
     @property
     def id(self) -> str:
         """What a receiver tells it by: the same however often it is told."""
-        return f"{self.member_id}-{self.rule}"
+        return reward_id(self.member_id, self.rule)
 
 
 class Reversal(Frozen):
@@ -299,6 +299,11 @@ class Reversal(Frozen):
     rule: str
     reason: str
     at: Utc
+
+    @property
+    def reward_id(self) -> str:
+        """The id of the reward that was taken back."""
+        return reward_id(self.member_id, self.rule)
 
 
 class RewardNotice(Frozen):
@@ -330,6 +335,11 @@ class Did(Frozen):
     comments: int = 0
     reactions: int = 0
     answers: int = 0
+
+
+def reward_id(member_id: str, rule: str) -> str:
+    """The one id of a member's reward by a rule."""
+    return f"{member_id}-{rule}"
 
 
 def stamp(moment: datetime) -> str:

@@ -63,7 +63,7 @@ def _elsewhere(case: Case, referrer_id: str, app: App) -> Case:
         fellows=list({one.id: one for one in found if one.id != case.referee.id}.values()),
         elsewhere=[one for one in all_of_referee if one.referrer_id not in ids],
         rewards=list({one.id: one for one in [*theirs.rewards, *own.rewards]}.values()),
-        reversed={f"{one.member_id}.{one.rule}" for one in [*theirs.reversals, *own.reversals]},
+        reversed={one.reward_id for one in [*theirs.reversals, *own.reversals]},
     )
 
 

@@ -84,7 +84,7 @@ def gather(referee_id: str, app: App) -> Case | None:
         upline=list(_upline(referrer, app)),
         elsewhere=list(_elsewhere(told.attributions, referee, referrer, app)),
         rewards=list({one.id: one for one in [*theirs.rewards, *own.rewards]}.values()),
-        reversed={f"{one.member_id}.{one.rule}" for one in [*theirs.reversals, *own.reversals]},
+        reversed={one.reward_id for one in [*theirs.reversals, *own.reversals]},
     )
 
 
