@@ -34,6 +34,7 @@ from infra.operate import deployed, now_of
 from infra.preview import sample_mail, send
 from infra.terminal import (
     MAILS,
+    Day,
     Json,
     PlaybookFile,
     StackName,
@@ -65,7 +66,6 @@ app.add_typer(playbook_app, name="playbook")
 app.add_typer(referring.commands, name="referrals")
 
 Locale = Annotated[str, typer.Option(help="The language of the mail, one of the playbook's.")]
-Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="A day in the community's zone, included.")]
 MailName = Annotated[str, typer.Argument(help="A mail of the playbook, such as welcome.")]
 
 

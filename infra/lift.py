@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from pydantic import JsonValue
@@ -14,10 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from infra.local.inbox import REASONS
+from infra.terminal import span
 from shared.errors import UsageError
 from shared.events import ACTIVITY
 from shared.experiments import LEAST_MEMBERS, LEAST_RETURNS, NO_LINE, Interval, Lift, Outcome, Returned, lift, outcome
-from shared.localtime import at_local, local_day
+from shared.localtime import local_day
 from shared.members import zone_of
 from shared.model import Attempt, Identity, Member, Send, SendId
 from shared.playbook import Playbook
@@ -54,11 +55,7 @@ def period(programme: str, since: date | None, until: date | None, *, playbook: 
     if programme != reengagement.NAME:
         raise UsageError(f"{programme!r} holds nobody out to compare with; only {reengagement.NAME} does")
     zone = zone_of(None, playbook)
-    end = min(at_local(until + DAY, time(), zone), now) if until else now
-    start = at_local(since, time(), zone) if since else end - USUAL_PERIOD
-    if start >= end:
-        first, last = local_day(start, zone), local_day(end, zone)
-        raise UsageError(f"the period must begin before it ends and before now; {first} is not before {last}")
+    start, end = span(since, until, zone=zone, now=now, usual=lambda end: end - USUAL_PERIOD)
     return Period(since=start, until=end, within=playbook.reengagement.win_back_within)
 
 

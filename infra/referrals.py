@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo
 
@@ -22,10 +23,24 @@ from infra.local.stack import STACK
 from infra.operate import deployed, now_of, output, region
 from infra.referred import STATUSES, Bonds, bonds_of, gift, in_words, named, why_so
 from infra.resume import clock
-from infra.terminal import Json, PlaybookFile, StackName, TableName, Yes, agreed, out, print_json, read_playbook
+from infra.terminal import (
+    Day,
+    Json,
+    PlaybookFile,
+    StackName,
+    TableName,
+    Yes,
+    agreed,
+    out,
+    print_json,
+    read_playbook,
+    span,
+)
 from shared.app import QUICK, App, Settings
 from shared.errors import UsageError
-from shared.members import zone_of
+from shared.leaderboard import Leaderboard, leaderboard
+from shared.localtime import at_local, local_day
+from shared.members import is_listed, zone_of
 from shared.model import Member, Referral
 from shared.noticequeue import NoticeQueue
 from shared.playbook import Playbook
@@ -33,12 +48,15 @@ from shared.programmes.referrals import Case, qualified_count
 from shared.recipients import manager_of
 from shared.reviewing import Rejection, approvable, approve, case_of, reject, rejection
 from shared.signing import Signer
+from shared.store import Store
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
 
-commands = typer.Typer(help="Who brought whom: look, decide what waits, and find a link.", no_args_is_help=True)
+commands = typer.Typer(
+    help="Who brought whom: look, decide what waits, find a link, and who brought the most.", no_args_is_help=True
+)
 
 Under = Annotated[
     str | None, typer.Option("--referrer", help="Which of their referrals, where two members brought them.")
@@ -156,6 +174,30 @@ def show(
         out.print(_shown(found, bonds, rules), soft_wrap=True)
 
 
+@commands.command("leaderboard")
+def leaders(
+    *,
+    since: Day = None,
+    until: Day = None,
+    table: TableName = None,
+    stack: StackName = STACK,
+    playbook: PlaybookFile = ROOT / "playbook.yaml",
+    as_json: Json = False,
+) -> None:
+    """Tell who brought the most friends that count; by default this month. Only who wants to be named is."""
+    rules = read_playbook(playbook)
+    zone = zone_of(None, rules)
+    with deployed(table=table, stack=stack) as store:
+        days = (since.date() if since else None, until.date() if until else None)
+        start, end = span(*days, zone=zone, now=now_of(store), usual=lambda end: _month_of(end, zone))
+        counted = list(store.milestones("qualified", start, end))
+        found = leaderboard(counted, _survivors({i for one in counted for i in (one.member_id, one.about)}, store))
+    if as_json:
+        print_json(_board_told(found, start, end))
+    else:
+        out.print(_board(found, start, end, zone), soft_wrap=True)
+
+
 # --- the way there -----------------------------------------------------------------------------------
 
 
@@ -246,6 +288,7 @@ def _shown(member: Member, bonds: Bonds, playbook: Playbook) -> RenderableType:
         Text(named(member.id, {member.id: member}), "bold"),
         Text(f"times are of {zone}", "dim"),
         Text(_progress(member, bonds, playbook)),
+        Text("wants to be named on the leaderboard" if is_listed(member) else "is not named on the leaderboard", "dim"),
     ]
     if bonds.attribution is not None:
         how = ", ".join(f"that {STATUSES[one.status]}" for one in bonds.brought) or "that is not decided yet"
@@ -268,11 +311,52 @@ def _table(bonds: Bonds, zone: ZoneInfo) -> Table:
     return table
 
 
+def _month_of(moment: datetime, zone: ZoneInfo) -> datetime:
+    return at_local(local_day(moment, zone).replace(day=1), time(), zone)
+
+
+def _survivors(member_ids: Iterable[str], store: Store) -> dict[str, Member]:
+    """Members by the ids that they are named by, whoever they proved to be since."""
+    found = store.members(member_ids)
+    merged = {member_id for member_id, member in found.items() if member.merged_into}
+    return found | {member_id: survivor for member_id in merged if (survivor := store.survivor(member_id))}
+
+
+def _board(found: Leaderboard, start: datetime, end: datetime, zone: ZoneInfo) -> RenderableType:
+    """The leaderboard for a terminal."""
+    first, last = local_day(start, zone), local_day(end - timedelta(microseconds=1), zone)
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for place in found.places:
+        people = {place.member.id: place.member}
+        table.add_row(
+            f"{place.rank}.", _some(place.count, "friend", "friends"), Text(named(place.member.id, people), "bold")
+        )
+    lines: list[RenderableType] = [
+        Text(f"Friends that came to count from {first:%d %b %Y} to {last:%d %b %Y}, by who brought them.")
+    ]
+    lines += [table] if found.places else [Text("Nobody brought somebody and wants to be named.")]
+    if found.others:
+        more = f"{_some(found.others, 'other member', 'other members')} brought {found.brought_by_others}"
+        lines.append(Text(f"{more} and did not ask to be named.", "dim"))
+    return Group(*lines)
+
+
+def _board_told(found: Leaderboard, start: datetime, end: datetime) -> JsonValue:
+    """The same as plain values; times are UTC."""
+    places: list[JsonValue] = [
+        {"rank": place.rank, "member": place.member.id, "name": place.member.name, "friends": place.count}
+        for place in found.places
+    ]
+    others: dict[str, JsonValue] = {"members": found.others, "friends": found.brought_by_others}
+    return {"since": start.isoformat(), "until": end.isoformat(), "places": places, "others": others}
+
+
 def _told(member: Member, bonds: Bonds, playbook: Playbook) -> dict[str, JsonValue]:
     """The same as plain values; times are UTC."""
     count, following = _standing(member, bonds, playbook)
     return {
         "member": member.id,
+        "listed": is_listed(member),
         "brought_by": bonds.attribution.model_dump(mode="json") if bonds.attribution else None,
         "own_referrals": [one.model_dump(mode="json") for one in bonds.brought],
         "referrals": [one.model_dump(mode="json") for one in bonds.referrals],

@@ -11,11 +11,11 @@ from shared.app import App
 from shared.apply import apply
 from shared.errors import InvalidToken
 from shared.events import SurveyAnswered
-from shared.members import consents, decide, is_dormant, language_of, zone_of
+from shared.members import consents, decide, is_dormant, is_listed, language_of, zone_of
 from shared.model import Consent, Identity, Member
 from shared.pages import Hour, Offer, Page, Until
 from shared.playbook import ALL_MARKETING
-from shared.preferences import BY_PAGE, carry_out, chosen, hours, later_than, moment_of
+from shared.preferences import BY_PAGE, LEADERBOARD, carry_out, chosen, hours, later_than, moment_of
 from shared.programmes import PROGRAMMES
 from shared.referral_links import follow, join
 from shared.signing import Purpose
@@ -117,6 +117,8 @@ def _preferences_page(member: Member, app: App, now: datetime, *, saved: bool) -
         app,
         saved=saved,
         offers=offers,
+        listing=LEADERBOARD,
+        listed=is_listed(member),
         languages=playbook.locales,
         hours=[Hour(value=text, hour=hour, chosen=hour == member.send_hour) for text, hour in offered],
         zone=app.mails.wording(locale).zone_name(now.astimezone(zone_of(member, playbook))),

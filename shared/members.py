@@ -92,6 +92,8 @@ def absorb(survivor: Member, merged: Member) -> Member:
         survivor = suppress(survivor, address, suppression)
     for send, bounce in merged.soft_bounces.items():
         survivor = bounce_softly(survivor, send, bounce)
+    if merged.listed is not None:
+        survivor = list_as(survivor, merged.listed)
     if merged.dormant_at is not None:
         survivor = rest(survivor, merged.dormant_at)
     if merged.chosen_at is not None:
@@ -101,10 +103,23 @@ def absorb(survivor: Member, merged: Member) -> Member:
 
 def decide(member: Member, category: str, decision: Consent) -> Member:
     """The member after a decision on a category of mail; an older one changes nothing, of two at once the no stands."""
-    standing = member.consent.get(category)
-    if standing is not None and (standing.at, not standing.given) >= (decision.at, not decision.given):
+    if not _is_newer(decision, member.consent.get(category)):
         return member
     return member.model_copy(update={"consent": {**member.consent, category: decision}})
+
+
+def list_as(member: Member, decision: Consent) -> Member:
+    """The member after they said whether the leaderboard may name them; the newest word stands, of two at once no."""
+    return member.model_copy(update={"listed": decision}) if _is_newer(decision, member.listed) else member
+
+
+def is_listed(member: Member) -> bool:
+    """Whether the leaderboard may name a member: only who said yes."""
+    return member.listed is not None and member.listed.given
+
+
+def _is_newer(decision: Consent, standing: Consent | None) -> bool:
+    return standing is None or (standing.at, not standing.given) < (decision.at, not decision.given)
 
 
 def suppress(member: Member, address: str, suppression: Suppression) -> Member:

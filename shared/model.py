@@ -64,8 +64,9 @@ class Member(Frozen):
     member was seen doing something; `suppressions` are by the hash of the address, `soft_bounces` by the send;
     `dormant_at` is when we stopped asking a member to come back, `woken_at` when they did by themselves;
     `verified_at` is when a platform first vouched for an address of theirs;
-    `chosen_locale` and `send_hour` (0-23, local) are the member's own choices, made at `chosen_at`; `absorbed` are the
-    ids of members that proved to be this one; `version` guards concurrent changes.
+    `chosen_locale` and `send_hour` (0-23, local) are the member's own choices, made at `chosen_at`; `listed` is whether
+    they want to be named on the leaderboard; `absorbed` are the ids of members that proved to be this one; `version`
+    guards concurrent changes.
     """
 
     id: str
@@ -96,6 +97,7 @@ class Member(Frozen):
     chosen_locale: str | None = None
     send_hour: int | None = Field(default=None, ge=0, le=23)
     chosen_at: Utc | None = None
+    listed: Consent | None = None
     touched_at: Utc | None = None
     verified_at: Utc | None = None
     first_purchase_at: Utc | None = None
@@ -257,6 +259,8 @@ ReferralStatus = Literal["attributed", "qualified", "voided", "in_review", "reje
 class Referral(Frozen):
     """A referee of a referrer, and how far it came. `evidence` is what a person is to look at when `in_review`.
 
+    `qualified_at` is when it first counted, and stays when it does no more.
+
     Only `attributed` and `in_review` are left for another status: the rest is final, but that a qualified one may yet
     be put in review or rejected.
     """
@@ -266,6 +270,7 @@ class Referral(Frozen):
     status: ReferralStatus
     at: Utc
     touched_at: Utc
+    qualified_at: Utc | None = None
     reason: str | None = None
     evidence: list[str] = Field(default_factory=list)
 
@@ -304,6 +309,19 @@ class Reversal(Frozen):
     def reward_id(self) -> str:
         """The id of the reward that was taken back."""
         return reward_id(self.member_id, self.rule)
+
+
+class Milestone(Frozen):
+    """Something that happened in the referral programme, for whoever looks at a period rather than at a person.
+
+    `member_id` is the referrer or who was rewarded; `about` the referee, or the reward's rule. A referral that stopped
+    counting is no milestone any more; a reward that was taken back stays one, with another beside it.
+    """
+
+    kind: Literal["attributed", "qualified", "granted", "reversed"]
+    at: Utc
+    member_id: str
+    about: str
 
 
 class RewardNotice(Frozen):

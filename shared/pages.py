@@ -94,7 +94,8 @@ class Pages:
         """Render one of the pages in a language; UndefinedError when something that it shows is missing.
 
         Every page is given `community`, its name. `unsubscribe` and `unsubscribed` are given `preferences`, a link;
-        `preferences` is given `saved`, `offers`, `languages` (codes), `hours` and `zone`, in which they are;
+        `preferences` is given `saved`, `offers`, `languages` (codes), `hours` and `zone`, in which they are, and for
+        the leaderboard `listing`, the value of its box, and whether the member is `listed`;
         `bonus` is given `offer`, its `code` or its `url`, and `until`; `bonus_over` is given `home`, the community's
         address, and `until`, None for what ended early. `survey` may be given `score`, the answer chosen so far,
         `comment`, what was written so far, and whether it came back `unanswered`.

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from shared.limits import next_allowed
-from shared.members import choose, consents, decide, is_dormant, language_of
+from shared.members import choose, consents, decide, is_dormant, is_listed, language_of, list_as
 from shared.model import Consent, Member
 from shared.playbook import ALL_MARKETING, Playbook
 
@@ -21,13 +21,16 @@ USUAL = ""
 BY_PAGE = "page"
 """What a decision made on a page is recorded to come from."""
 
+LEADERBOARD = "@leaderboard"
+"""The box for being named on the leaderboard; no key of a category looks like it."""
+
 _INSTANT = timedelta(microseconds=1)
 _BUTTONS = {"save": False, "nothing": True}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """The preference form as it was sent: the categories that it showed, those ticked now, language and hour.
+    """The preference form as it was sent: the boxes that it showed, those ticked now, language and hour.
 
     `was_on` and `was_off` are the boxes as the form showed them, ticked and not: it may be older than the member's
     newest word, so a box left as it was shown says nothing. `nothing` is the button that switches every category off.
@@ -63,6 +66,8 @@ def carry_out(member: Member, choice: Choice, *, playbook: Playbook, at: datetim
     What the playbook does not know, or the form did not show, stays as it is.
     """
     switched = _switch_off(member, playbook, at) if choice.nothing else _switch(member, choice, playbook, at)
+    if not choice.nothing and (listed := _changed(choice, LEADERBOARD)) not in (None, is_listed(member)):
+        switched = list_as(switched, Consent(given=bool(listed), at=at, by=BY_PAGE))
     locale, hour, offered = member.chosen_locale, member.send_hour, hours(member, playbook)
     if choice.language in playbook.locales and choice.language != playbook.locale_for(language_of(member)):
         locale = choice.language
@@ -87,8 +92,8 @@ def hours(member: Member, playbook: Playbook) -> dict[str, int | None]:
 
 def moment_of(member: Member, now: datetime) -> datetime:
     """When a choice is made by somebody who has seen how the member stands: after all that stands already."""
-    recorded = [decision.at for decision in member.consent.values()]
-    return later_than([*recorded, *filter(None, [member.chosen_at])], now)
+    decisions = [*member.consent.values(), *([member.listed] if member.listed else [])]
+    return later_than([*(one.at for one in decisions), *filter(None, [member.chosen_at])], now)
 
 
 def later_than(moments: Iterable[datetime], now: datetime) -> datetime:
@@ -100,12 +105,18 @@ def _switch(member: Member, choice: Choice, playbook: Playbook, at: datetime) ->
     # What goes off comes first: it may take away the very yes that showed us that the member was back.
     for category in sorted(playbook.categories, key=choice.taken.__contains__):
         wanted, stood = category in choice.taken, consents(member, category)
-        changed = category in (choice.was_off if wanted else choice.was_on)
+        changed = _changed(choice, category) is not None
         # A box that stays ticked also asks for mail where we had stopped writing because nothing came back.
         asks = wanted and stood and category in choice.was_on | choice.was_off and is_dormant(member)
         if (changed and wanted != stood) or asks:
             member = decide(member, category, Consent(given=wanted, at=at, by=BY_PAGE))
     return member
+
+
+def _changed(choice: Choice, box: str) -> bool | None:
+    """What a box was changed to, ticked or not; None when it was left as it was shown, or not shown."""
+    ticked = box in choice.taken
+    return ticked if box in (choice.was_off if ticked else choice.was_on) else None
 
 
 def _switch_off(member: Member, playbook: Playbook, at: datetime) -> Member:

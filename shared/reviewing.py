@@ -87,7 +87,8 @@ def approve(case: Case, app: App, now: datetime) -> None:
     UsageError when it may not be, or somebody else decides at the same moment.
     """
     for one in approvable(case, app.playbook, now):
-        counts = one.model_copy(update={"status": "qualified", "at": now, "reason": None})
+        qualified_at = one.qualified_at or now
+        counts = one.model_copy(update={"status": "qualified", "at": now, "qualified_at": qualified_at, "reason": None})
         _settle(Move(to=one if one.status == "qualified" else counts, was=one.status), app.store)
     # Whatever a tick is just doing with the case, it cannot close it now.
     app.store.rearm(Due(programme=NAME, member_id=case.referee.id, key=KEY, due_at=now))

@@ -217,7 +217,10 @@ def _in_review(referral: Referral, doubts: Sequence[str], now: datetime) -> Move
 
 
 def _moved(referral: Referral, status: ReferralStatus, now: datetime, *, reason: str | None = None) -> Move:
-    return Move(to=referral.model_copy(update={"status": status, "at": now, "reason": reason}), was=referral.status)
+    changes = {"status": status, "at": now, "reason": reason}
+    if status == "qualified":
+        changes["qualified_at"] = referral.qualified_at or now
+    return Move(to=referral.model_copy(update=changes), was=referral.status)
 
 
 def suspicions(case: Case, mine: Referral, playbook: Playbook) -> list[str]:

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from zlib import crc32
 
 from shared.addresses import address_hash
-from shared.model import Identity, Referral, SendId, Touch, stamp
+from shared.model import Identity, Milestone, Referral, SendId, Touch, stamp
 
 LOG_SHARDS = 8
 AGENDA_SHARDS = 4
@@ -98,9 +98,13 @@ def attempt(send_id: SendId, at: datetime) -> Key:
 
 def attempt_partitions(programme: str, since: datetime, until: datetime) -> Iterator[str]:
     """The months that lie, wholly or in part, from `since` up to `until`."""
+    return (f"ATTEMPTS#{programme}#{month}" for month in _months(since, until))
+
+
+def _months(since: datetime, until: datetime) -> Iterator[str]:
     year, month = since.astimezone(UTC).year, since.astimezone(UTC).month
     while datetime(year, month, 1, tzinfo=UTC) < until:
-        yield f"ATTEMPTS#{programme}#{year:04}-{month:02}"
+        yield f"{year:04}-{month:02}"
         year, month = (year, month + 1) if month < 12 else (year + 1, 1)
 
 
@@ -137,6 +141,16 @@ def reversal(member_id: str, rule: str) -> Key:
 def review(referral: Referral) -> Key:
     """A referral that waits for a person."""
     return "REVIEW", f"{referral.referrer_id}#{referral.referee_id}"
+
+
+def milestone(one: Milestone) -> Key:
+    """Something that happened in the referral programme, in the UTC month of it."""
+    return f"REFERRALS#{one.at:%Y-%m}", f"{one.kind}#{stamp(one.at)}#{one.member_id}#{one.about}"
+
+
+def milestone_partitions(since: datetime, until: datetime) -> Iterator[str]:
+    """The months that lie, wholly or in part, from `since` up to `until`."""
+    return (f"REFERRALS#{month}" for month in _months(since, until))
 
 
 def invited(email: str) -> str:

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
-from botocore.exceptions import ClientError
-
 from shared.events import CommunityEvent
 from shared.model import Identity
 from shared.store import keys
 from shared.store.items import event_of, expiry
 from shared.store.table import Table
-from shared.store.wire import attributes, available, condition_failed
+from shared.store.wire import attributes
 
 
 class Log(Table):
@@ -33,19 +31,12 @@ class Log(Table):
         guard = attributes({"pk": keys.seen(event.id)[0], "sk": "SEEN", "expires_at": expiry(kept_from)})
         # An event without a time of its own lands in the day it was received, and a retry after midnight would land
         # in the next: its guard and its log item are written together or not at all.
-        with available():
-            try:
-                self._client.transact_write_items(
-                    TransactItems=[
-                        {"Put": {"TableName": self._table, "Item": guard, "ConditionExpression": absent}},
-                        {"Put": {"TableName": self._table, "Item": item}},
-                    ]
-                )
-            except ClientError as exc:
-                if not condition_failed(exc):
-                    raise
-                return False
-        return True
+        return self._write_all(
+            [
+                {"Put": {"TableName": self._table, "Item": guard, "ConditionExpression": absent}},
+                {"Put": {"TableName": self._table, "Item": item}},
+            ]
+        )
 
     def logged(self, identity: Identity, day: date) -> list[CommunityEvent]:
         """What one person did on one platform on one UTC day."""

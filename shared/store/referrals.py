@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from shared.model import Attribution, Referral, ReferralStatus, Reversal, Reward, Touch, Void, stamp
+from shared.model import Attribution, Milestone, Referral, ReferralStatus, Reversal, Reward, Touch, Void, stamp
 from shared.store import keys
 from shared.store.items import expiry
 from shared.store.table import Table
@@ -51,10 +51,11 @@ class Referrals(Table):
 
     def attribute(self, attribution: Attribution) -> Attribution:
         """Settle for good whose referee a member is, unless it is settled; how it stands."""
-        pk, sk = keys.attribution(attribution.referee_id)
-        item = attributes({"pk": pk, "sk": sk, **attribution.model_dump(mode="json")})
-        old = self._write_or_old("put_item", Item=item, ConditionExpression="attribute_not_exists(pk)")
-        return attribution if old is None else Attribution.model_validate(_plain(old, Attribution))
+        where, one = keys.attribution(attribution.referee_id), attribution
+        milestone = Milestone(kind="attributed", at=one.at, member_id=one.referrer_id, about=one.referee_id)
+        if self._together([_new(where, one.model_dump(mode="json")), _mark(milestone)]):
+            return attribution
+        return Attribution.model_validate(_plain(self._get(where) or {}, Attribution))
 
     def referee(self, member_ids: Iterable[str]) -> Referee:
         """What was told of a person, under all the ids they had; as of now, one query an id."""
@@ -103,28 +104,19 @@ class Referrals(Table):
     def settle_referral(self, referral: Referral, *, was: ReferralStatus | None) -> bool:
         """Move a referral on from the status it had, None for a new one; False when it has another one by now.
 
-        It is on the list for review while in it: put there first, so that a crash in between loses none.
+        With it goes its place on the list for review and among the milestones, all of it or nothing.
         """
-        if referral.status == "in_review":
-            pk, sk = keys.review(referral)
-            self._write("put_item", Item=attributes({"pk": pk, "sk": sk, **referral.model_dump(mode="json")}))
-        old = self._move(referral, was)
-        if (referral.status if old is None else old.get("status")) != "in_review":
-            self._write("delete_item", Key=key(keys.review(referral)))
-        return old is None
-
-    def _move(self, referral: Referral, was: ReferralStatus | None) -> dict[str, Any] | None:
-        pk, sk = keys.referral(referral.referrer_id, referral.referee_id)
-        item = attributes({"pk": pk, "sk": sk, **referral.model_dump(mode="json")})
-        if was is None:
-            return self._write_or_old("put_item", Item=item, ConditionExpression="attribute_not_exists(pk)")
-        return self._write_or_old(
-            "put_item",
-            Item=item,
-            ConditionExpression="#status = :was",
-            ExpressionAttributeNames={"#status": "status"},
-            ExpressionAttributeValues=attributes({":was": was}),
-        )
+        plain = referral.model_dump(mode="json")
+        where = keys.referral(referral.referrer_id, referral.referee_id)
+        writes = [_new(where, plain) if was is None else _replaced(where, plain, "status", was)]
+        review = keys.review(referral)
+        writes.append(_put(review, plain) if referral.status == "in_review" else _delete(review))
+        if referral.qualified_at is not None:
+            one = Milestone(
+                kind="qualified", at=referral.qualified_at, member_id=referral.referrer_id, about=referral.referee_id
+            )
+            writes.append(_mark(one) if referral.status == "qualified" else _delete(keys.milestone(one)))
+        return self._together(writes)
 
     def reviews(self) -> list[Referral]:
         """Every referral that waits for a person."""
@@ -134,7 +126,9 @@ class Referrals(Table):
 
     def grant(self, reward: Reward) -> bool:
         """Grant a reward, once for ever; False when it was granted before."""
-        return self._put_new(keys.reward(reward.member_id, reward.rule), reward.model_dump(mode="json"))
+        milestone = Milestone(kind="granted", at=reward.granted_at, member_id=reward.member_id, about=reward.rule)
+        where = keys.reward(reward.member_id, reward.rule)
+        return self._together([_new(where, reward.model_dump(mode="json")), _mark(milestone)])
 
     def reward(self, member_id: str, rule: str) -> Reward | None:
         """A reward as of now."""
@@ -154,7 +148,22 @@ class Referrals(Table):
 
     def reverse(self, reversal: Reversal) -> bool:
         """Take a reward back, with a reason; False when it was taken back before. It is never granted again."""
-        return self._put_new(keys.reversal(reversal.member_id, reversal.rule), reversal.model_dump(mode="json"))
+        milestone = Milestone(kind="reversed", at=reversal.at, member_id=reversal.member_id, about=reversal.rule)
+        where = keys.reversal(reversal.member_id, reversal.rule)
+        return self._together([_new(where, reversal.model_dump(mode="json")), _mark(milestone)])
+
+    # --- of a period -----------------------------------------------------------------------------
+
+    def milestones(self, kind: str, since: datetime, until: datetime) -> Iterator[Milestone]:
+        """What happened of a kind from `since` up to, not including, `until`, in order of time."""
+        for partition in keys.milestone_partitions(since, until):
+            items = self._query(
+                KeyConditionExpression="pk = :pk AND sk BETWEEN :since AND :until",
+                ExpressionAttributeValues=attributes(
+                    {":pk": partition, ":since": f"{kind}#{stamp(since)}", ":until": f"{kind}#{stamp(until)}"}
+                ),
+            )
+            yield from (Milestone.model_validate(_plain(item, Milestone)) for item in items)
 
     # --- how -------------------------------------------------------------------------------------
 
@@ -168,8 +177,37 @@ class Referrals(Table):
         )
 
     def _put_new(self, where: keys.Key, plain: dict[str, Any]) -> bool:
-        item = attributes({"pk": where[0], "sk": where[1], **plain})
-        return self._write("put_item", Item=item, ConditionExpression="attribute_not_exists(pk)")
+        return self._write("put_item", **_new(where, plain)["Put"])
+
+    def _together(self, writes: Sequence[dict[str, Any]]) -> bool:
+        """Do all of these or none; False when a condition refused one."""
+        items = [{kind: {"TableName": self._table, **one} for kind, one in write.items()} for write in writes]
+        return self._write_all(items)
+
+
+def _put(where: keys.Key, plain: dict[str, Any]) -> dict[str, Any]:
+    return {"Put": {"Item": attributes({"pk": where[0], "sk": where[1], **plain})}}
+
+
+def _new(where: keys.Key, plain: dict[str, Any]) -> dict[str, Any]:
+    return {"Put": {**_put(where, plain)["Put"], "ConditionExpression": "attribute_not_exists(pk)"}}
+
+
+def _replaced(where: keys.Key, plain: dict[str, Any], name: str, was: str) -> dict[str, Any]:
+    condition = {
+        "ConditionExpression": "#name = :was",
+        "ExpressionAttributeNames": {"#name": name},
+        "ExpressionAttributeValues": attributes({":was": was}),
+    }
+    return {"Put": {**_put(where, plain)["Put"], **condition}}
+
+
+def _delete(where: keys.Key) -> dict[str, Any]:
+    return {"Delete": {"Key": key(where)}}
+
+
+def _mark(milestone: Milestone) -> dict[str, Any]:
+    return _put(keys.milestone(milestone), milestone.model_dump(mode="json"))
 
 
 def _is(item: dict[str, Any], prefix: str) -> bool:

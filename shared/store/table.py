@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -45,6 +45,17 @@ class Table:
                 response: dict[str, Any] = dict(exc.response)
                 return False, values(response.get("Item", {}))
         return True, values(got.get("Attributes", {}))
+
+    def _write_all(self, items: Sequence[dict[str, Any]]) -> bool:
+        """Write all of these in one transaction, or none; False when a condition refused it."""
+        with available():
+            try:
+                self._client.transact_write_items(TransactItems=items)  # type: ignore[arg-type]
+            except ClientError as exc:
+                if not condition_failed(exc):
+                    raise
+                return False
+        return True
 
     def _query(self, **request: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - boto3's request
         for items in self._pages(**request):

@@ -17,7 +17,7 @@ from botocore.stub import Stubber
 from infra import cli, referrals, why
 from shared.app import QUICK, App
 from shared.errors import UsageError
-from shared.model import Attribution, Identity, Member, Referral, Reversal, Reward, Touch, member_id_of
+from shared.model import Attribution, Consent, Identity, Member, Referral, Reversal, Reward, Touch, member_id_of
 from shared.playbook import Playbook
 from shared.programmes.referrals import KEY, NAME
 from shared.reviewing import case_of, reject, rejection
@@ -395,3 +395,56 @@ def test_why_finds_both_sides_of_a_referral(app: App) -> None:
         if one.kind == "referral"
     ]
     assert line.text == f"they brought Bo, slack:UBo ({bo.id}): that waits for a person"
+
+
+class TestLeaderboard:
+    def named(self, app: App, name: str) -> Member:
+        return somebody(app, name, listed=Consent(given=True, at=JOINED))
+
+    def counted(self, app: App, referrer: Member, name: str, on: str) -> Member:
+        return brought(app, referrer, name, qualified_at=at(f"{on}T10:00Z"))
+
+    @pytest.fixture
+    def year(self, app: App) -> None:
+        ada, bo, cy = self.named(app, "Ada"), self.named(app, "Bo"), somebody(app, "Cy")
+        for referrer, name, on in (
+            (ada, "Dan", "2030-05-31"),
+            (ada, "Eve", "2030-05-02"),
+            (bo, "Fay", "2030-05-20"),
+            (bo, "Gil", "2030-06-01"),
+            (cy, "Hal", "2030-05-20"),
+        ):
+            self.counted(app, referrer, name, on)
+
+    @pytest.mark.usefixtures("year")
+    def test_days_asked_for_count_and_only_who_wants_is_named(self, run: Run) -> None:
+        code, told, _ = run("leaderboard", "--since", "2030-05-01", "--until", "2030-05-31")
+        assert code == 0
+        assert "from 01 May 2030 to 31 May 2030" in told
+        assert [line.split()[:4] for line in told.splitlines()[1:3]] == [
+            ["1.", "2", "friends", "Ada,"],
+            ["2.", "1", "friend", "Bo,"],
+        ]
+        assert "1 other member brought 1 and did not ask to be named." in told
+        assert "Cy" not in told
+
+    @pytest.mark.usefixtures("year")
+    def test_by_default_it_is_of_this_month(self, run: Run) -> None:
+        _, told, _ = run("leaderboard", "--json")
+        found = json.loads(told)
+        assert (found["since"], [place["name"] for place in found["places"]]) == ("2030-05-31T22:00:00+00:00", ["Bo"])
+
+    @pytest.mark.usefixtures("cloudformation")
+    def test_who_counts_no_more_leaves_the_board(self, app: App, run: Run) -> None:
+        dan = self.counted(app, self.named(app, "Ada"), "Dan", "2030-06-01")
+        run("reject", dan.id, "--reason", "the same person", "--yes")
+        _, told, _ = run("leaderboard")
+        assert "Nobody brought somebody and wants to be named." in told
+
+    def test_a_month_with_nobody_says_so(self, run: Run) -> None:
+        code, told, _ = run("leaderboard")
+        assert (code, "Nobody brought somebody" in told) == (0, True)
+
+    def test_a_period_that_ends_before_it_begins_is_refused(self, run: Run) -> None:
+        code, _, error = run("leaderboard", "--since", "2030-05-02", "--until", "2030-05-01")
+        assert (code, "must begin before it ends" in error) == (2, True)

@@ -36,6 +36,8 @@ GIVEN: dict[str, dict[str, object]] = {
     "preferences": {
         "saved": False,
         "offers": OFFERS,
+        "listing": "@leaderboard",
+        "listed": True,
         "languages": ["en", "ru"],
         "hours": [Hour(value="", hour=None, chosen=False), Hour(value="9", hour=9, chosen=True)],
         "zone": "Berlin time (UTC+1)",
@@ -175,10 +177,14 @@ def test_unanswered_survey_says_so_beside_the_field(locale: str) -> None:
 def test_every_kind_of_mail_is_a_labelled_checkbox(locale: str) -> None:
     tags = Tags(shown("preferences", locale).html)
     boxes = [field for field in tags.all("input") if field["type"] == "checkbox"]
-    assert [(box["value"], "checked" in box) for box in boxes] == [("events", True), ("digest", False)]
+    assert [(box["value"], "checked" in box) for box in boxes] == [
+        ("events", True),
+        ("digest", False),
+        ("@leaderboard", True),
+    ]
     labelled, described = {label["for"] for label in tags.all("label")}, {tag.get("id") for tag in tags.all("p")}
     was = [(field["name"], field["value"]) for field in tags.all("input") if field["type"] == "hidden"]
-    assert was == [("was_on", "events"), ("was_off", "digest")]
+    assert was == [("was_on", "events"), ("was_off", "digest"), ("was_on", "@leaderboard")]
     assert {box["id"] for box in boxes} | {"language", "hour"} == labelled
     assert {box["aria-describedby"] for box in boxes} <= described
     assert [button["value"] for button in tags.all("button")] == ["save", "nothing"]

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from shared.members import consents, is_dormant
+from shared.members import consents, is_dormant, is_listed
 from shared.model import Consent, Member
 from shared.playbook import ALL_MARKETING, Playbook, check
-from shared.preferences import Choice, carry_out, chosen, hours, later_than, moment_of
+from shared.preferences import LEADERBOARD, Choice, carry_out, chosen, hours, later_than, moment_of
 from tests.builders import JOINED, a_member, a_playbook, raw_playbook
 
 PLAYBOOK = a_playbook()
@@ -211,3 +211,28 @@ class TestMoment:
 
     def test_nothing_recorded_leaves_the_moment(self) -> None:
         assert later_than([], JOINED) == JOINED
+
+
+class TestTheLeaderboard:
+    def ticked(self, member: Member, **changes: Any) -> Member:
+        made = choice(member)
+        return after(member, choice(member, taken=made.taken | {LEADERBOARD}, **changes))
+
+    def test_a_tick_asks_to_be_named(self) -> None:
+        member = self.ticked(a_member(), was_off=frozenset({LEADERBOARD}))
+        assert (is_listed(member), member.consent) == (True, {})
+
+    def test_a_box_left_alone_says_nothing(self) -> None:
+        refused = a_member(listed=Consent(given=False, at=LATER))
+        assert self.ticked(refused, was_on=frozenset({LEADERBOARD})) == refused
+
+    def test_an_unticked_box_takes_the_name_off(self) -> None:
+        named = a_member(listed=Consent(given=True, at=LATER))
+        assert not is_listed(after(named, choice(named, was_on=frozenset({LEADERBOARD}))))
+
+    def test_a_page_without_the_box_changes_nothing(self) -> None:
+        assert after(a_member(), choice()).listed is None
+
+    def test_no_mail_at_all_is_no_word_on_it(self) -> None:
+        named = a_member(listed=Consent(given=True, at=LATER))
+        assert is_listed(after(named, choice(named, nothing=True, was_on=frozenset({LEADERBOARD}))))
