@@ -1,7 +1,7 @@
 # Everything runs from here. `make` alone lists what there is; each target sets up what it needs first.
 
 PYTHON ?= python3
-MEMBERS ?= 24
+MEMBERS ?= 40
 DAYS ?= 156
 SEED ?= 7
 ARGS ?=
@@ -16,7 +16,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(READY) ## Run a small community through the whole stack, on this machine (MEMBERS=24 DAYS=156 SEED=7)
+demo: $(READY) ## Run a small community through the whole stack, on this machine (MEMBERS=40 DAYS=156 SEED=7)
 	@$(BIN)/flywheel demo --members $(MEMBERS) --days $(DAYS) --seed $(SEED) $(ARGS)
 
 up: $(READY) ## Leave the whole stack running on this machine, with signed curls to try

@@ -71,7 +71,7 @@ MailName = Annotated[str, typer.Argument(help="A mail of the playbook, such as w
 
 @app.command()
 def demo(
-    members: Annotated[int, typer.Option(min=1, max=500, help="How many people the invented community has.")] = 24,
+    members: Annotated[int, typer.Option(min=1, max=500, help="How many people the invented community has.")] = 40,
     days: Annotated[int, typer.Option(min=1, max=400, help="How many virtual days to live through.")] = 156,
     seed: Annotated[int, typer.Option(help="The same seed gives the same community and the same mails.")] = 7,
 ) -> None:
