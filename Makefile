@@ -46,6 +46,7 @@ deploy: $(READY) ## Deploy to the AWS account of this shell (ARGS="-c name=value
 lock: $(READY) ## Pin the requirements anew (ARGS=--upgrade for newer versions)
 	@$(COMPILE) $(ARGS) requirements/dev.in -o requirements/dev.txt
 	@$(COMPILE) -c requirements/dev.txt requirements/layer.in -o requirements/layer.txt
+	@$(COMPILE) -c requirements/dev.txt requirements/report.in -o requirements/report.txt
 	@$(COMPILE) -c requirements/dev.txt requirements/bootstrap.in -o requirements/bootstrap.txt
 
 clean: ## Delete what was built; the environment stays
