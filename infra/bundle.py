@@ -1,4 +1,4 @@
-"""What runs in Lambda, built into `.build/` without Docker: the code with its compiled mails and playbook, and a layer.
+"""What runs in Lambda, built into `.build/` without Docker: the code with its compiled mails and playbook, and layers.
 
 Everything is named by a digest of what it is made from, so that the same input gives the same asset and is built once.
 """
@@ -30,6 +30,9 @@ KEPT_BUILDS = 4
 Machine = Literal["lambda", "host"]
 """Whose wheels a layer holds: Lambda's arm64, or this machine's for the local stack."""
 
+LayerName = Literal["layer", "report"]
+"""What all functions need, and what only the one that makes reports needs besides: to draw charts."""
+
 SERVICES = frozenset({"dynamodb", "events", "secretsmanager", "sesv2", "sqs", "sts"})
 """The AWS services that functions call; botocore describes some 400, in 25 MB."""
 
@@ -37,19 +40,28 @@ _POWERTOOLS_UNUSED = (
     *("auth_alpha", "circuit_breaker", "data_masking", "feature_flags", "idempotency", "kafka", "parameters"),
     *("streaming", "validation"),
 )
-NOT_IMPORTED = (
-    *(
-        "*.dist-info",
-        "bin",
-        ".lock",
-        "boto3/data",
-        "boto3/examples",
-        "pydantic/v1",
+NOT_IMPORTED: dict[LayerName, tuple[str, ...]] = {
+    "layer": (
+        *("*.dist-info", "bin", ".lock", "boto3/data", "boto3/examples", "pydantic/v1"),
         "aws_lambda_powertools/event_handler",
+        *(f"aws_lambda_powertools/utilities/{name}" for name in _POWERTOOLS_UNUSED),
     ),
-    *(f"aws_lambda_powertools/utilities/{name}" for name in _POWERTOOLS_UNUSED),
-)
-"""What no function imports; the bundle's test fails when one does."""
+    "report": (
+        *("*.dist-info", "bin", ".lock", "share", "pylab.py", "**/*.pyi", "**/tests"),
+        *("contourpy", "fontTools"),
+        *("numpy/_core/include", "numpy/_core/lib", "numpy/distutils", "numpy/f2py", "numpy/random", "numpy/testing"),
+        *("PIL/_avif.*", "PIL/_imagingcms.*", "PIL/_imagingft.*", "PIL/_imagingtk.*", "PIL/_webp.*"),
+        *(
+            f"pillow.libs/lib{name}*"
+            for name in ("avif", "brotli", "freetype", "harfbuzz", "lcms2", "sharpyuv", "webp")
+        ),
+        *(f"matplotlib/backends/{name}" for name in ("qt_editor", "web_backend", "_macosx*", "_tkagg*")),
+        *(f"matplotlib/mpl-data/{name}" for name in ("images", "plot_directive", "sample_data", "stylelib")),
+        *(f"matplotlib/mpl-data/fonts/{name}" for name in ("afm", "pdfcorefonts", "ttf/[!D]*", "ttf/DejaVuS[!a]*")),
+        *(f"matplotlib/mpl-data/fonts/ttf/DejaVuSans{name}" for name in ("-*Oblique*", "Display*", "Mono*")),
+    ),
+}
+"""What no function imports or reads; the bundle's tests fail when one does."""
 
 _DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -88,19 +100,19 @@ def code(playbook: Playbook) -> Asset:
     return _built("code", digest, build)
 
 
-def layer(machine: Machine) -> Asset:
+def layer(machine: Machine, name: LayerName = "layer") -> Asset:
     """What the functions need at run time, without what they never import."""
-    lock = REQUIREMENTS / "layer.txt"
+    lock = REQUIREMENTS / f"{name}.txt"
     wheels = _wheels(machine) or [sysconfig.get_platform()]
     digest = digest_of([lock, Path(__file__)], python_version(), *wheels)
 
     def build(folder: Path) -> None:
         packages = folder / "python"
         _install(lock, packages, machine)
-        _prune(packages)
+        _prune(packages, NOT_IMPORTED[name])
         _compile(packages, runs_in="/opt/python")
 
-    return _built(f"layer-{machine}", digest, build)
+    return _built(f"{name}-{machine}", digest, build)
 
 
 def files(place: Path) -> list[Path]:
@@ -180,14 +192,14 @@ def _install(lock: Path, folder: Path, machine: Machine) -> None:
         subprocess.run(line, check=True)
 
 
-def _prune(packages: Path) -> None:
-    for pattern in NOT_IMPORTED:
+def _prune(packages: Path, unused: Iterable[str]) -> None:
+    for pattern in unused:
         for found in list(packages.glob(pattern)):
             if found.is_dir():
                 shutil.rmtree(found)
             else:
-                found.unlink()
-    for service in (packages / "botocore" / "data").iterdir():
+                found.unlink(missing_ok=True)
+    for service in (packages / "botocore" / "data").glob("*/"):
         if service.is_dir() and service.name not in SERVICES:
             shutil.rmtree(service)
 
