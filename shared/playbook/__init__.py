@@ -1,6 +1,7 @@
 """The playbook: its kinds of values, its model, and how it is read and checked."""
 
 from shared.playbook.mail import ALL_MARKETING, Bonus, Breaker, Limits, Mail, Manager, QuietHours
+from shared.playbook.measuring import Cost, Measuring, MonthlyReport, Report, ReportKind, Reports, WeeklyReport
 from shared.playbook.model import (
     Highlight,
     Link,
@@ -19,19 +20,26 @@ __all__ = [
     "Bonus",
     "Breaker",
     "Condition",
+    "Cost",
     "Highlight",
     "Limits",
     "Link",
     "Mail",
     "Manager",
+    "Measuring",
+    "MonthlyReport",
     "Playbook",
     "QuietHours",
     "RecurringEvent",
     "Reengagement",
     "Referrals",
+    "Report",
+    "ReportKind",
+    "Reports",
     "RewardRule",
     "Step",
     "Weekday",
+    "WeeklyReport",
     "Written",
     "check",
     "load",

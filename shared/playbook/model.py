@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, HttpUrl, StringConstraints, Validat
 from shared.errors import Problem
 from shared.events import Frozen, HighlightKind
 from shared.playbook.mail import ALL_MARKETING, Bonus, Breaker, Category, Limits, Mail, Manager, Sender
+from shared.playbook.measuring import Goals, Measuring, ReportKind, Reports
 from shared.playbook.problems import names, raise_problems
 from shared.playbook.referrals import Referrals
 from shared.playbook.terms import (
@@ -267,6 +268,9 @@ class Playbook(Frozen):
     bonuses: dict[Key, Bonus] = {}
     content: Content
     health_score: HealthScore
+    metrics: Measuring
+    goals: dict[ReportKind, Goals] = {}
+    reports: Reports
 
     @model_validator(mode="after")
     def _parts_agree(self, info: ValidationInfo) -> Playbook:
@@ -304,9 +308,13 @@ class Playbook(Frozen):
             ("breaker", "mail"),
             ("referrals", "mail"),
             ("referrals", "referee_mail"),
+            ("reports", "mail"),
         ):
             if self._part(part):
                 yield f"{part}.{key}", "mail", getattr(self._part(part), key), "mails"
+        for kind, report in self.reports.kinds.items() if self._part("reports") else ():
+            for at, name in enumerate(report.to):
+                yield f"reports.{kind}.to[{at}]", "manager", name, "managers"
         for name, one in self._part("managers").items():
             yield f"managers.{name}.locale", "locale", one.locale, "locales"
 
@@ -316,6 +324,7 @@ class Playbook(Frozen):
             ("reengagement", "mail", "marketing", "which asks for consent"),
             ("referrals", "mail", "service", "for nobody is to miss what they were given"),
             ("referrals", "referee_mail", "service", "for nobody is to miss what they were given"),
+            ("reports", "mail", "service", "for managers gave no consent to marketing"),
         ):
             name = getattr(self._part(part), key) if self._part(part) else None
             mail = self._part("mails").get(name)
