@@ -29,6 +29,17 @@ NEWS = "NEWS"
 BREAKER: Key = ("BREAKER", "PAUSE")
 ORDINALS: Key = ("ORDINALS", "NEXT")
 LOCAL_CLOCK: Key = ("LOCAL", "CLOCK")
+ROLLING: Key = ("ROLLING", "LEASE")
+"""Held by whoever rolls days up: two at once could write what one of them has read too early."""
+
+ROLLUPS = "ROLLUP"
+"""The partition of every day's figures."""
+
+DIRTY = "DIRTY"
+"""The partition of the days and members that are to be looked at again."""
+
+FIRST_DAY = "DAY#"
+LAST_DAY = "DAY#\x7f"
 
 
 def log(day: date, identity: Identity, event_id: str) -> Key:
@@ -169,6 +180,31 @@ def pulse_partitions(since: datetime, until: datetime) -> Iterator[str]:
     while hour < until:
         yield f"PULSE#{hour:%Y-%m-%dT%H}"
         hour += timedelta(hours=1)
+
+
+def rollup(day: date) -> Key:
+    """The figures of a local day."""
+    return ROLLUPS, day.isoformat()
+
+
+def bitmap(day: date, kind: str, chunk: int) -> Key:
+    """One kind of a local day's bitmaps, of the ordinals of one chunk."""
+    return f"ACTIVE#{day.isoformat()}", f"{kind}#{chunk}"
+
+
+def part(name: str, day: date, number: int) -> Key:
+    """A piece of what else is kept of a local day."""
+    return f"TALLY#{day.isoformat()}", f"{name}#{number}"
+
+
+def dirty(what: str) -> Key:
+    """That a day (`2030-01-01`), or whatever a member did (`m...`), is to be looked at again."""
+    return DIRTY, what
+
+
+def did(member_id: str, day: date) -> Key:
+    """What a member did on a local day."""
+    return f"MEMBER#{member_id}", f"{FIRST_DAY}{day.isoformat()}"
 
 
 def due_at(moment: datetime) -> str:
