@@ -3,6 +3,7 @@
 Pure; knows no store, no mail and no drawing.
 """
 
+from shared.report.build import build
 from shared.report.facts import (
     PERIODS,
     Cohort,
@@ -14,6 +15,8 @@ from shared.report.facts import (
     StepResult,
 )
 from shared.report.model import Block, Change, Chart, Group, Health, Line, Part, Report, Row, Series, Stage, Trend
+from shared.report.table import csv_of
+from shared.report.words import Language
 
 __all__ = [
     "PERIODS",
@@ -25,6 +28,7 @@ __all__ = [
     "Facts",
     "Group",
     "Health",
+    "Language",
     "Line",
     "Needs",
     "Part",
@@ -36,4 +40,6 @@ __all__ = [
     "Stage",
     "StepResult",
     "Trend",
+    "build",
+    "csv_of",
 ]

@@ -65,7 +65,7 @@ class Delivery:
 
 @dataclass(frozen=True, kw_only=True)
 class Needs:
-    """What waits for a person now: referrals, mails that were parked, mails in doubt, and marketing mail that paused."""
+    """What waits for a person now: referrals, mails parked or in doubt, and marketing mail that has paused."""
 
     reviews: int = 0
     parked: int = 0

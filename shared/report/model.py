@@ -10,6 +10,8 @@ from shared.report.facts import ReportKind
 Trend = Literal["better", "worse", "even", "unknown"]
 """What a change means: `even` where it is neither good nor bad, or there is none; `unknown` without a value before."""
 
+GroupKey = Literal["growth", "engagement", "quality", "impact"]
+
 ChartName = Literal["active", "turnover", "cohorts", "onboarding", "response"]
 
 
@@ -35,7 +37,7 @@ class Row(Frozen):
 class Group(Frozen):
     """A group of the dashboard."""
 
-    key: str
+    key: GroupKey
     title: str
     rows: tuple[Row, ...]
 
@@ -138,7 +140,7 @@ class Report(Frozen):
     """The report of one period in one language. Notes are "" where there is nothing to note.
 
     `id` is the period as it is written in names (`2026-W40`), `period` in words; `subject` and `preheader` are for the
-    mail; `needs` is what waits for a person, with `all_quiet` told when nothing does.
+    mail; `needs` is what waits for a person, with a note instead when nothing does.
     """
 
     kind: ReportKind
@@ -163,5 +165,4 @@ class Report(Frozen):
     deliverability: Block
     planned: Block
     needs: Block
-    all_quiet: str
     charts: tuple[Chart, ...]
