@@ -56,13 +56,24 @@ class Gathered:
     """What a mail tells besides its member and the playbook.
 
     `did` is what the member did, `news` the highlights, newest first, `figures` what was planned with the mail,
-    `leave_out` the parts that are not needed.
+    `leave_out` the parts that are not needed, `attachments` the files that go with it.
     """
 
     did: Did = field(default_factory=Did)
     news: Sequence[News] = ()
     figures: Mapping[str, JsonValue] = field(default_factory=dict)
     leave_out: Collection[str] = ()
+    attachments: Sequence[Attachment] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attachment:
+    """A file that goes with a mail. With a `content_id` it is a picture that the HTML shows: `cid:<content_id>`."""
+
+    name: str
+    media_type: str
+    content: bytes
+    content_id: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +93,7 @@ class Composed:
     to: str
     address: str
     headers: Mapping[str, str]
+    attachments: Sequence[Attachment] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,6 +272,7 @@ def compose(
         to=_mailbox(reader.name, address),
         address=address,
         headers=one_click_headers(links.unsubscribe) if personal.marketing else {},
+        attachments=gathered.attachments,
     )
 
 

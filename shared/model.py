@@ -200,6 +200,14 @@ class PlannedMail(Frozen):
     waited_for: str | None = None
 
 
+class Edition(NamedTuple):
+    """A report of a period in one language: `weekly`, `2026-W40`, `en`."""
+
+    kind: str
+    period: str
+    locale: str
+
+
 class News(Frozen):
     """Something that was published: `titles` by language, under "" where there is one for all."""
 

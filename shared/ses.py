@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Literal
 
 from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, HTTPClientError, SSLError
 
-from shared.mail import Composed
+from shared.mail import Attachment, Composed
 from shared.model import SendId
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
+    from mypy_boto3_sesv2.type_defs import AttachmentTypeDef
 
 REFUSED_MAILS = frozenset({"MessageRejected", "BadRequestException"})
 """SES looked at this very mail and will not have it."""
@@ -56,6 +57,7 @@ class Ses:
                             "Html": {"Data": mail.html, "Charset": "UTF-8"},
                         },
                         "Headers": [{"Name": name, "Value": value} for name, value in mail.headers.items()],
+                        **({"Attachments": [_attached(one) for one in mail.attachments]} if mail.attachments else {}),
                     }
                 },
                 EmailTags=[{"Name": "send", "Value": send_id.tag}],
@@ -68,6 +70,18 @@ class Ses:
         except (HTTPClientError, SSLError) as exc:
             return Outcome("in_doubt", type(exc).__name__)
         return Outcome("accepted", got["MessageId"])
+
+
+def _attached(one: Attachment) -> AttachmentTypeDef:
+    """As SES takes it: what the HTML shows is `INLINE`, and known by its Content-ID."""
+    request: AttachmentTypeDef = {
+        "FileName": one.name,
+        "ContentType": one.media_type,
+        "ContentTransferEncoding": "BASE64",
+        "ContentDisposition": "INLINE" if one.content_id else "ATTACHMENT",
+        "RawContent": one.content,
+    }
+    return request | {"ContentId": one.content_id} if one.content_id else request
 
 
 def _answered(exc: ClientError) -> Outcome:

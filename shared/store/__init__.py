@@ -14,13 +14,14 @@ from shared.store.items import event_of, member_of, send_of
 from shared.store.log import Log
 from shared.store.people import People
 from shared.store.referrals import Referrals
+from shared.store.reports import Reports
 from shared.store.rollups import Rollups
 from shared.store.sends import Sends
 
 __all__ = ["Store", "event_of", "member_of", "send_of"]
 
 
-class Store(Log, People, Agenda, Sends, Facts, Referrals, Rollups):
+class Store(Log, People, Agenda, Sends, Facts, Referrals, Rollups, Reports):
     """The table, as the rest of Flywheel sees it. Raises Unavailable when DynamoDB is throttled or away."""
 
     def local_clock(self) -> datetime | None:

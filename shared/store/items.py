@@ -71,8 +71,9 @@ def due_item(due: Due) -> dict[str, Any]:
 def send_item(send: Send) -> dict[str, Any]:
     """A ledger item's attributes."""
     pk, sk = keys.send(SendId.parse(send.send_id))
+    planned_on = keys.planned_on(send.planned_at.date(), send.member_id)
     plain = send.model_dump(mode="json", exclude_none=True)
-    return attributes({"pk": pk, "sk": sk, "expires_at": expiry(send.planned_at), **plain})
+    return attributes({"pk": pk, "sk": sk, "expires_at": expiry(send.planned_at), "planned_on": planned_on, **plain})
 
 
 def expiry(start: datetime, kept: timedelta = KEPT) -> int:

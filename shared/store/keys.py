@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from zlib import crc32
 
 from shared.addresses import address_hash
-from shared.model import Identity, Milestone, Referral, SendId, Touch, stamp
+from shared.model import Edition, Identity, Milestone, Referral, SendId, Touch, stamp
 
 LOG_SHARDS = 8
 AGENDA_SHARDS = 4
@@ -75,6 +75,19 @@ def address(email: str) -> Key:
 def send(send_id: SendId) -> Key:
     """A line of the send ledger."""
     return f"MEMBER#{send_id.member_id}", f"SEND#{send_id}"
+
+
+def planned_on(day: date, member_id: str) -> str:
+    """The partition, in the index `sends`, of what was planned for a member on a UTC day."""
+    return f"{day.isoformat()}#{crc32(member_id.encode()) % AGENDA_SHARDS}"
+
+
+def planned_partitions(since: datetime, until: datetime) -> Iterator[str]:
+    """The partitions of the UTC days that lie, wholly or in part, from `since` up to `until`, in that index."""
+    day = since.astimezone(UTC).date()
+    while datetime(day.year, day.month, day.day, tzinfo=UTC) < until:
+        yield from (f"{day.isoformat()}#{shard}" for shard in range(AGENDA_SHARDS))
+        day += timedelta(days=1)
 
 
 def due(programme: str, member_id: str, key: str) -> Key:
@@ -205,6 +218,16 @@ def dirty(what: str) -> Key:
 def did(member_id: str, day: date) -> Key:
     """What a member did on a local day."""
     return f"MEMBER#{member_id}", f"{FIRST_DAY}{day.isoformat()}"
+
+
+def report(edition: Edition, part: str, number: int) -> Key:
+    """A piece of a part of a report."""
+    return f"REPORT#{edition.kind}", f"{edition.period}#{edition.locale}#{part}#{number}"
+
+
+def reported(kind: str, period: str) -> Key:
+    """The figures of a period as they were first reported."""
+    return f"REPORT#{kind}", f"{period}#FIRST"
 
 
 def due_at(moment: datetime) -> str:

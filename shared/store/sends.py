@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from shared.model import Due, Member, Send, SendId, SendStatus, stamp
 from shared.store import keys
@@ -19,6 +19,19 @@ class Ledger(NamedTuple):
     member: Member | None
     dues: list[Due]
     sends: list[Send]
+
+
+class Line(NamedTuple):
+    """A line of the ledger as the index keeps it: `feedback` is what SES told, kinds only."""
+
+    send_id: SendId
+    planned_at: datetime
+    status: SendStatus
+    feedback: frozenset[str]
+
+
+LINE = ("planned_at", "status", "feedback")
+"""What the index `sends` holds of a line besides its keys."""
 
 
 class Sends(Table):
@@ -44,6 +57,19 @@ class Sends(Table):
         """These lines of the ledger by id; those that are not there are absent."""
         found = self._batch_get(keys.send(SendId.parse(send_id)) for send_id in send_ids)
         return {item["send_id"]: send_of(item) for item in found}
+
+    def planned(self, since: datetime, until: datetime) -> Iterator[Line]:
+        """Every line of the ledger of a mail that was planned from `since` up to, not including, `until`.
+
+        From an index, so what happened in the last second may be missing. A page of it holds some 6000 lines.
+        """
+        for partition in keys.planned_partitions(since, until):
+            items = self._query(
+                IndexName="sends",
+                KeyConditionExpression="planned_on = :partition",
+                ExpressionAttributeValues=attributes({":partition": partition}),
+            )
+            yield from (line for item in items if since <= (line := _line(item)).planned_at < until)
 
     def send(self, send_id: SendId) -> Send | None:
         """One line of the ledger as of now."""
@@ -125,3 +151,9 @@ class Sends(Table):
                 }
             ),
         )
+
+
+def _line(item: Mapping[str, Any]) -> Line:
+    send_id = SendId.parse(item["sk"].removeprefix("SEND#"))
+    feedback = frozenset(item.get("feedback", {}))
+    return Line(send_id, datetime.fromisoformat(item["planned_at"]), SendStatus(item["status"]), feedback)

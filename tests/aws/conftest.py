@@ -23,6 +23,7 @@ from shared.app import App, Settings
 from shared.mail import Mails
 from shared.pages import Pages
 from shared.ses import Pace
+from shared.store.sends import LINE
 from tests.builders import JOINED, ROOT, a_playbook
 
 REWARDS_KEY = "whsec_" + b64encode(b"the key that signs rewards now.").decode()
@@ -176,7 +177,7 @@ def _create_table(name: str) -> None:
         TableName=name,
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[
-            {"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk", "agenda", "due_at")
+            {"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk", "agenda", "due_at", "planned_on")
         ],
         KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
         GlobalSecondaryIndexes=[
@@ -187,6 +188,14 @@ def _create_table(name: str) -> None:
                     {"AttributeName": "due_at", "KeyType": "RANGE"},
                 ],
                 "Projection": {"ProjectionType": "ALL"},
-            }
+            },
+            {
+                "IndexName": "sends",
+                "KeySchema": [
+                    {"AttributeName": "planned_on", "KeyType": "HASH"},
+                    {"AttributeName": "sk", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(LINE)},
+            },
         ],
     )

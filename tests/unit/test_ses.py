@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -23,7 +25,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.app import ONCE
-from shared.mail import Composed
+from shared.mail import Attachment, Composed
 from shared.model import SendId
 from shared.ses import Outcome, Pace, Ses
 from tests.builders import a_member
@@ -104,6 +106,20 @@ class TestAccepted:
         assert simple["Subject"] == {"Data": "Добро пожаловать", "Charset": "UTF-8"}
         assert set(simple["Body"]) == {"Text", "Html"}
         assert simple["Headers"] == [{"Name": "List-Unsubscribe", "Value": "<https://links.example.com/l/u/t>"}]
+
+    def test_a_picture_goes_inline_and_a_file_beside_the_mail(self, post: Post) -> None:
+        picture = Attachment(name="active.png", media_type="image/png", content=b"\x89PNG", content_id="chart-active")
+        file = Attachment(name="figures.csv", media_type="text/csv", content="имя".encode())
+        send(replace(MAIL, attachments=[picture, file]))
+        inline, beside = post.asked[0]["Content"]["Simple"]["Attachments"]
+        assert (inline["ContentDisposition"], inline["ContentId"]) == ("INLINE", "chart-active")
+        assert (beside["ContentDisposition"], beside["FileName"]) == ("ATTACHMENT", "figures.csv")
+        assert "ContentId" not in beside
+        assert b64decode(inline["RawContent"]) == b"\x89PNG"
+
+    def test_a_mail_without_files_has_no_attachments(self, post: Post) -> None:
+        send()
+        assert "Attachments" not in post.asked[0]["Content"]["Simple"]
 
     def test_a_send_id_survives_its_tag(self) -> None:
         assert SendId.parse(SEND_ID.tag) == SendId.parse(str(SEND_ID)) == SEND_ID
