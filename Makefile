@@ -11,7 +11,7 @@ READY := .venv/.ready
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check lint fmt synth deploy lock clean
+.PHONY: help setup demo up test check lint fmt bench synth deploy lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ lint: $(READY) ## Format, lint, types and import rules
 fmt: $(READY) ## Format, and fix what can be fixed by itself
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
+
+bench: $(READY) ## Measure what a million members cost, into out/bench.json
+	@$(BIN)/python -m tests.bench.windows
 
 synth: $(READY) ## Synthesise the stack for AWS into cdk.out (ARGS="-c name=value")
 	@$(BIN)/python -m infra.node cdk synth --quiet $(ARGS)

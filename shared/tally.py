@@ -122,7 +122,7 @@ class _Counting:
 
     def __init__(self, people: Mapping[str, Member]) -> None:
         self._people = people
-        self._seen: set[str] = set()
+        self._seen: set[tuple[str, str]] = set()
         self._counts: Counter[str] = Counter()
         self._scores: Counter[int] = Counter()
         self._ugc: Counter[str] = Counter()
@@ -138,10 +138,11 @@ class _Counting:
 
     def take(self, event: CommunityEvent) -> None:
         """Count one event, unless it was counted already."""
-        if event.id in self._seen:
+        identity = f"{event.platform}:{event.actor}"
+        if (identity, event.id) in self._seen:
             return
-        self._seen.add(event.id)
-        member = self._people.get(f"{event.platform}:{event.actor}") if event.actor != COMMUNITY else None
+        self._seen.add((identity, event.id))
+        member = self._people.get(identity) if event.actor != COMMUNITY else None
         if member is None:
             return
         kind = event.type
