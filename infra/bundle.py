@@ -33,7 +33,7 @@ Machine = Literal["lambda", "host"]
 LayerName = Literal["layer", "report"]
 """What all functions need, and what only the one that makes reports needs besides: to draw charts."""
 
-SERVICES = frozenset({"dynamodb", "events", "secretsmanager", "sesv2", "sqs", "sts"})
+SERVICES = frozenset({"dynamodb", "events", "secretsmanager", "sesv2", "sqs", "stepfunctions", "sts"})
 """The AWS services that functions call; botocore describes some 400, in 25 MB."""
 
 _POWERTOOLS_UNUSED = (

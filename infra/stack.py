@@ -33,26 +33,13 @@ from aws_cdk import aws_ses as ses
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from infra import measuring
 from infra.bundle import Asset
 from infra.observability import watch
 from shared.errors import UsageError
 
-FUNCTIONS = (
-    "webhooks",
-    "links",
-    "react",
-    "onboarding",
-    "reengagement",
-    "referral_rewards",
-    "reward_notices",
-    "mailer",
-    "mail_followups",
-    "mail_feedback",
-)
-"""One for each module of functions/."""
-
-TICKING = ("onboarding", "reengagement", "referral_rewards", "mail_followups")
-"""Those that a schedule wakes, to take what is due of the agenda."""
+TICKING = ("onboarding", "reengagement", "referral_rewards", "mail_followups", "metrics_rollup")
+"""Those that a schedule wakes, to take what is due."""
 
 READ = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
 STREAM = ("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator")
@@ -69,8 +56,12 @@ TIMEOUTS = {
     "mailer": Duration.seconds(60),
     "mail_followups": Duration.seconds(120),
     "mail_feedback": Duration.seconds(30),
+    "metrics_rollup": measuring.TIMEOUT,
 }
-"""Functions that a person or a platform waits for, and functions that work off a pile."""
+"""One for each module of functions/: those that a person or a platform waits for, and those that work off a pile."""
+
+MEMORY = {"metrics_rollup": measuring.MEMORY}
+"""MB, of those that need more than the others."""
 
 MAILER_WORKERS = 2
 """How many mailers run at once; each keeps to its share of the account's send rate."""
@@ -147,9 +138,10 @@ class Flywheel(cdk.Stack):
             self, "Dependencies", code=_uploaded(layer), compatible_runtimes=[runtime()], removal_policy=self.kept
         )
         uploaded = _uploaded(code)
-        self.functions = {name: self._function(name, uploaded, dependencies) for name in FUNCTIONS}
+        self.functions = {name: self._function(name, uploaded, dependencies) for name in TIMEOUTS}
         self._triggers()
         self._grants()
+        measuring.large_days(self, self.functions["metrics_rollup"], alarm_topic_arn=settings.alarm_topic_arn)
         watch(self, queues=self._dead_letter_queues(), api=self.api, alarm_topic_arn=settings.alarm_topic_arn)
         self._outputs()
 
@@ -193,6 +185,7 @@ class Flywheel(cdk.Stack):
         self._may("mailer", ("ses:SendEmail",), identities, self._configuration_set_arn(), only_if=from_us)
         self._may("mailer", ("ses:GetAccount",), "*")  # this action knows no narrower resource
 
+        self._may("metrics_rollup", (*READ, *WRITE, "dynamodb:BatchWriteItem"), table)
         self._may("mail_feedback", ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"), table)
 
     def _may(
@@ -225,6 +218,8 @@ class Flywheel(cdk.Stack):
         self._tick("reengagement", scheduler.ScheduleExpression.cron(minute="0/15"))
         self._tick("mail_followups", every_minute)
         self._tick("referral_rewards", scheduler.ScheduleExpression.rate(Duration.minutes(5)))
+        # Some minutes past, so that what happened at the end of a day has been reacted to.
+        self._tick("metrics_rollup", scheduler.ScheduleExpression.cron(minute="7"))
         self.functions["reward_notices"].add_event_source(
             sources.SqsEventSource(self.reward_queue, batch_size=1, report_batch_item_failures=True, max_concurrency=2)
         )
@@ -422,7 +417,7 @@ class Flywheel(cdk.Stack):
             code=code,
             layers=[dependencies],
             role=role,
-            memory_size=512,
+            memory_size=MEMORY.get(name, 512),
             timeout=TIMEOUTS[name],
             log_group=log,
             environment=self._environment(name),
@@ -442,6 +437,7 @@ class Flywheel(cdk.Stack):
             "FLYWHEEL_LINKS_URL": self.public_url,
             "FLYWHEEL_CONFIGURATION_SET": self.configuration_set.configuration_set_name,
             "FLYWHEEL_MAILER_WORKERS": str(MAILER_WORKERS),
+            "FLYWHEEL_LARGE_DAYS_MACHINE": measuring.machine_arn(self),
             "POWERTOOLS_SERVICE_NAME": function,
             "POWERTOOLS_METRICS_NAMESPACE": "Flywheel",
         }

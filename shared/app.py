@@ -21,6 +21,7 @@ from pydantic import Field
 from shared.errors import FlywheelError, Unavailable
 from shared.eventbus import EventBus
 from shared.events import Frozen
+from shared.largedays import LargeDays
 from shared.mail import Mails
 from shared.mailqueue import MailQueue
 from shared.noticequeue import NoticeQueue
@@ -57,6 +58,8 @@ class Settings(Frozen):
     links_url: str = ""
     configuration_set: str = ""
     mailer_workers: int = Field(default=2, ge=1)
+    large_days_machine: str = ""
+    rollup_readers: int = Field(default=8, ge=1)
     local_clock: bool = False
 
     @classmethod
@@ -104,6 +107,11 @@ class App:
     def bus(self) -> EventBus:
         """Our own event bus."""
         return EventBus(boto3.client("events", config=QUICK), self.settings.event_bus)
+
+    @cached_property
+    def large_days(self) -> LargeDays:
+        """The way out for days of too many events."""
+        return LargeDays(boto3.client("stepfunctions", config=QUICK), self.settings.large_days_machine)
 
     @cached_property
     def ses(self) -> Ses:

@@ -12,7 +12,6 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 from zlib import compress, decompress
 
-from boto3.dynamodb.types import Binary
 from pyroaring import BitMap
 
 from shared.errors import Unavailable
@@ -296,8 +295,8 @@ def _whole(where: tuple[str, date], head: Mapping[str, Any], pieces: Mapping[key
     return content
 
 
-def _bytes(value: Binary | bytes) -> bytes:
-    return bytes(value.value) if isinstance(value, Binary) else value
+def _bytes(value: Any) -> bytes:  # noqa: ANN401 - boto3 has a class of its own for them, which its stubs do not tell
+    return bytes(value)
 
 
 def _numbers(content: bytes | None) -> list[int]:
