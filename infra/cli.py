@@ -48,6 +48,7 @@ from infra.terminal import (
 )
 from shared import playbook as playbooks
 from shared.errors import FlywheelError, PlaybookError
+from shared.lifting import measured
 from shared.mail import Mails
 from shared.members import zone_of
 from shared.playbook import Playbook
@@ -222,7 +223,7 @@ def lift(
         now = now_of(store)
         days = (since.date() if since else None, until.date() if until else None)
         period = lifts.period(programme, *days, playbook=rules, now=now)
-        found = lifts.measured(store, period, now)
+        found = measured(store, period, now)
     if as_json:
         print_json(lifts.told(programme, period, found))
     else:

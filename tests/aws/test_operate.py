@@ -16,9 +16,10 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from infra import cli, lift, preview, why
+from infra import cli, preview, why
 from infra.operate import deployed, now_of
 from infra.preview import sample_mail
+from shared import lifting
 from shared.addresses import address_hash
 from shared.app import QUICK, App
 from shared.errors import UsageError
@@ -34,7 +35,7 @@ from tests.builders import JOINED, ROOT, a_member, a_planned_mail, a_playbook, a
 
 NOW = at("2030-06-01T12:00Z")
 ASKED = at("2030-04-10T08:00Z")
-PERIOD = lift.Period(since=NOW - timedelta(days=90), until=NOW, within=timedelta(days=14))
+PERIOD = lifting.Period(since=NOW - timedelta(days=90), until=NOW, within=timedelta(days=14))
 Run = Callable[..., tuple[int | str | None, str, str]]
 
 
@@ -108,8 +109,8 @@ def active(app: App, member: Member, *moments: datetime) -> None:
     app.store.log([posted(at=moment, actor=actor, id=f"slack:{uuid4().hex}") for moment in moments])
 
 
-def measured(app: App, period: lift.Period = PERIOD, now: datetime = NOW) -> Any:
-    return lift.measured(app.store, period, now)
+def measured(app: App, period: lifting.Period = PERIOD, now: datetime = NOW) -> Any:
+    return lifting.measured(app.store, period, now)
 
 
 class TestTheTable:
@@ -342,7 +343,7 @@ class TestLift:
             asked_again(app, stubborn, "treated", "attempt2")
             asked_again(app, same_but_held_out, "held_out", "attempt2")
         assert measured(app).treated == measured(app).held_out == Returned(0, 0)
-        earlier = lift.Period(since=before, until=PERIOD.since, within=PERIOD.within)
+        earlier = lifting.Period(since=before, until=PERIOD.since, within=PERIOD.within)
         found = measured(app, earlier)
         assert (found.treated, found.held_out) == (Returned(3, 6), Returned(0, 3))
 
