@@ -27,7 +27,17 @@ HUMANS = range(6)
 INACTIVE = 4
 PRESENT = ("member.joined", "post.created", "comment.created", "reaction.added", "event.attended", "survey.answered")
 ACTIVE = (*PRESENT[1:], "answer.accepted")
-KINDS = (*PRESENT, "answer.accepted", "member.left", "purchase.made", "ticket.opened", "content.approved")
+KINDS = (
+    *PRESENT,
+    "answer.accepted",
+    "member.joined",
+    "member.left",
+    "member.left",
+    "purchase.made",
+    "ticket.opened",
+    "content.approved",
+)
+ACTORS = (*(f"U{who}" for who in (0, 0, 0, 1, 1, 1, *range(9))), "community")
 FORMATS = ("case_study", "tutorial_video", "template", "resource", "qa_thread", "success_story")
 
 
@@ -45,15 +55,12 @@ def who_is(event: CommunityEvent) -> int | None:
 
 
 @st.composite
-def an_event(draw: st.DrawFn, number: int, begin: datetime) -> CommunityEvent:
+def an_event(draw: st.DrawFn, number: int, moments: list[datetime]) -> CommunityEvent:
     kind = draw(st.sampled_from(KINDS))
-    # Half days and few seconds, so that ties and the very ends of windows come up often.
-    moment = begin + timedelta(hours=12 * draw(st.integers(0, 2 * LENGTH)), seconds=draw(st.sampled_from((0, 1, 3600))))
+    moment = draw(st.sampled_from(moments)) + timedelta(seconds=draw(st.sampled_from((0, 0, 1, 3600))))
     fields: dict[str, Any] = {"type": kind, "id": f"Ev{number}", "occurred_at": moment, "received_at": moment}
     fields["platform"] = draw(st.sampled_from(("slack", "discourse")))
-    fields["actor"] = draw(
-        st.sampled_from([*(f"U{who}" for who in range(9)), *(f"U{who}" for who in range(6)), "community"])
-    )
+    fields["actor"] = draw(st.sampled_from(ACTORS))
     sentiment = draw(st.sampled_from((None, "positive", "neutral", "negative")))
     more: dict[str, dict[str, Any]] = {
         "member.joined": {"returning": draw(st.booleans())},
@@ -124,7 +131,11 @@ class Community:
 def communities(draw: st.DrawFn) -> Community:
     begin, zone = draw(st.sampled_from(BEGINS)), ZoneInfo(draw(st.sampled_from(ZONES)))
     count, talks = draw(st.integers(0, 40)), draw(st.integers(0, 4))
-    events = [draw(an_event(number, begin)) for number in range(count)]
+    # Few moments, and some of them just as far apart as windows are long: so ties and their very ends come up often.
+    days = draw(st.lists(st.integers(0, LENGTH), min_size=1, max_size=4))
+    days += [days[0] + draw(st.sampled_from((1, 3, 4, 5, 6, 7, 8, 29, 30, 31)))]
+    moments = [begin + timedelta(hours=24 * min(day, LENGTH) + half) for day in days for half in (9, 21)]
+    events = [draw(an_event(number, moments)) for number in range(count)]
     events += [event for number in range(talks) for event in draw(a_talk(number, begin))]
     return Community(zone, begin, events)
 
