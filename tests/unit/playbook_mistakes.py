@@ -7,6 +7,7 @@ from typing import Any
 
 from infra.mails import written
 from shared.playbook import Playbook
+from shared.playbook.measuring import AIMED_AT
 from tests.builders import ROOT, raw_playbook
 
 Path_ = Sequence[str | int]
@@ -14,8 +15,10 @@ Path_ = Sequence[str | int]
 WRITTEN = written(ROOT / "shared" / "mails")
 REWARDS = ["referrals", "rewards"]
 TWO_TEXTS = {"en": "x", "ru": "x"}
+A_WHOLE_NUMBER = "metrics.cost_per_ticket.amount: must be a whole number; got "
+AIMED_AT_ONES = "must be one of the metrics that may have a goal: " + ", ".join(AIMED_AT)
 STEPS = ["onboarding", "steps"]
-MAILS = "welcome, check_in, digest, survey, ambassador, miss_you, reward, trial, mail_paused"
+MAILS = "welcome, check_in, digest, survey, ambassador, miss_you, reward, trial, mail_paused, report"
 MAIL_KEYS = "class, category, sender, recognises, highlights, bonus, variants, at_once"
 CATEGORIES = "onboarding, events, reengagement, digest, news"
 A_MOMENT = "must be a moment with its time zone, such as 2026-01-01T00:00:00Z"
@@ -389,6 +392,42 @@ ONE_MISTAKE: list[tuple[Path_, object, str]] = [
     ([*REWARDS, 3, "level"], None, "referrals.rewards[3].level: is missing for level"),
     ([*REWARDS, 2, "level"], "hero", "referrals.rewards[2].level: is for level only"),
     ([*REWARDS, 0, "title"], {"en": "x"}, "referrals.rewards[0].title: " + NO_RUSSIAN),
+    # measuring and reports
+    (["metrics", "large_day"], "0", "metrics.large_day: must be at least 1; got '0'"),
+    (["metrics", "cost_per_ticket", "amount"], "-1", "metrics.cost_per_ticket.amount: must be at least 0; got '-1'"),
+    (["metrics", "cost_per_ticket", "amount"], "15.50", A_WHOLE_NUMBER + "'15.50'"),
+    (
+        ["metrics", "cost_per_ticket", "currency"],
+        "euro",
+        "metrics.cost_per_ticket.currency: must match ^[A-Z]{3}$; got 'euro'",
+    ),
+    (["goals", "yearly"], {}, "goals.yearly: must be 'daily', 'weekly' or 'monthly'; got 'yearly'"),
+    (["goals", "weekly", "smiles"], "5", "goals.weekly.smiles: " + AIMED_AT_ONES),
+    (["goals", "weekly", "cost_savings"], "5", "goals.weekly.cost_savings: " + AIMED_AT_ONES),
+    (["goals", "weekly", "new_members"], "many", "goals.weekly.new_members: must be a number; got 'many'"),
+    (["goals", "weekly", "new_members"], "nan", "goals.weekly.new_members: must be a finite number; got 'nan'"),
+    (
+        ["reports", "mail"],
+        "nope",
+        "reports.mail: unknown mail 'nope'; the mails are " + MAILS,
+    ),
+    (
+        ["reports", "mail"],
+        "digest",
+        "reports.mail: must be a service mail, for managers gave no consent to marketing; 'digest' is marketing",
+    ),
+    (["reports", "daily", "to"], [], "reports.daily.to: must have at least 1"),
+    (["reports", "daily", "to"], ["mira", "ada"], "reports.daily.to[1]: unknown manager 'ada'; the managers are mira"),
+    (["reports", "daily", "to"], ["mira", "mira"], "reports.daily.to: must be named once each; 'mira' stands twice"),
+    (["reports", "daily", "at"], "8", "reports.daily.at: must be a time of day in quotes, such as \"10:00\"; got '8'"),
+    (["reports", "daily", "weekday"], "monday", "reports.daily.weekday: unknown key; allowed here: at, timezone, to"),
+    (["reports", "weekly", "weekday"], "someday", f"reports.weekly.weekday: must be {WEEKDAYS}; got 'someday'"),
+    (["reports", "monthly", "day"], "29", "reports.monthly.day: must be at most 28; got '29'"),
+    (
+        ["reports", "monthly", "timezone"],
+        "Mars/Olympus",
+        "reports.monthly.timezone: must be an IANA time zone such as Europe/Berlin; got 'Mars/Olympus'",
+    ),
     # bonuses and news
     (
         ["bonuses", "welcome_back", "url"],

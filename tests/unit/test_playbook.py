@@ -71,14 +71,26 @@ class TestDefault:
         weights = a_playbook().health_score.weights
         assert (weights.engagement, weights.growth, weights.sentiment) == (0.4, 0.3, 0.3)
 
+    def test_a_report_comes_every_day_week_and_month(self) -> None:
+        assert set(a_playbook().reports.kinds) == {"daily", "weekly", "monthly"}
+
+    def test_reports_that_are_left_out_are_not_sent(self) -> None:
+        raw = raw_playbook()
+        raw["reports"] = {"mail": "report", "weekly": raw["reports"]["weekly"]}
+        assert list(check(raw, source="playbook").reports.kinds) == ["weekly"]
+
+    def test_goals_may_be_left_out(self) -> None:
+        assert check(without(["goals"]), source="playbook").goals == {}
+
     def test_mails_come_in_russian_and_english(self) -> None:
         assert set(a_playbook().locales) == {"en", "ru"}
 
     def test_every_mail_but_rewards_and_the_managers_needs_consent(self) -> None:
         playbook = a_playbook()
         service = [name for name, mail in playbook.mails.items() if mail.class_ == "service"]
-        assert service == ["reward", "trial", "mail_paused"]
-        assert service == [playbook.referrals.mail, playbook.referrals.referee_mail, playbook.breaker.mail]
+        assert service == ["reward", "trial", "mail_paused", "report"]
+        rewards = [playbook.referrals.mail, playbook.referrals.referee_mail]
+        assert service == [*rewards, playbook.breaker.mail, playbook.reports.mail]
 
     def test_rewards_are_the_programme_s(self) -> None:
         rewards = a_playbook().referrals.rewards
