@@ -265,10 +265,16 @@ class TestImpact:
 
 
 class TestHealth:
-    def known(self, **counts: int) -> Known:
+    def known(self, **counts: Any) -> Known:
         """Forty of a hundred active, five new, three lost."""
-        kinds = {"active": range(40), "members": range(100), "new": range(5), "gone": (200, 201), "lapsed": (202,)}
-        days = {**dict.fromkeys(WEEK.days, bits()), WEEK.last: bits(**kinds)}  # type: ignore[arg-type]
+        kinds: dict[str, Any] = {
+            "active": range(40),
+            "members": range(100),
+            "new": range(5),
+            "gone": (200, 201),
+            "lapsed": (202,),
+        }
+        days = {**dict.fromkeys(WEEK.days, bits()), WEEK.last: bits(**kinds)}
         return Known(activity=days, counts={WEEK.last: Counts(**counts)})
 
     def test_the_score_is_its_parts_by_weight(self) -> None:

@@ -72,7 +72,7 @@ class TestActivity:
             ("answer.accepted", {}, Doings(accepted=1)),
         ],
     )
-    def test_each_activity_makes_its_actor_active(self, kind: str, fields: dict[str, int], expected: Doings) -> None:
+    def test_each_activity_makes_its_actor_active(self, kind: str, fields: dict[str, Any], expected: Doings) -> None:
         found = of(did(kind, **fields))
         assert (found.active, found.days) == (BitMap([0]), {ADA.id: expected})
 
