@@ -36,17 +36,19 @@ def synth() -> None:
     context = {name: app.node.try_get_context(name) for name in CONTEXT}
     checked = playbook.load(ROOT / (context["playbook"] or "playbook.yaml"), mails=mails.written(bundle.MAILS))
     code = bundle.code(checked)
-    layer = bundle.layer(_machine(context["machine"]))
-    print(code, layer, sep="\n", file=sys.stderr)
+    layer, drawing = (bundle.layer(_machine(context["machine"]), name) for name in bundle.NOT_IMPORTED)
+    print(code, layer, drawing, sep="\n", file=sys.stderr)
     settings = Settings(
         senders=sorted({sender.address for sender in checked.senders.values()}),
+        reports=checked.reports.kinds,
+        timezone=checked.community.timezone,
         disposable=_flag(context["disposable"]),
         domain_name=context["domain_name"],
         certificate_arn=context["certificate_arn"],
         alarm_topic_arn=context["alarm_topic_arn"],
         opens_and_clicks=_flag(context["opens_and_clicks"]),
     )
-    Flywheel(app, "Flywheel", settings=settings, code=code, layer=layer)
+    Flywheel(app, "Flywheel", settings=settings, code=code, layer=layer, drawing=drawing)
     app.synth()
 
 

@@ -33,12 +33,13 @@ from aws_cdk import aws_ses as ses
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra import measuring
+from infra import measuring, reports_stack
 from infra.bundle import Asset
 from infra.observability import watch
 from shared.errors import UsageError
+from shared.playbook import Report, ReportKind
 
-TICKING = ("onboarding", "reengagement", "referral_rewards", "mail_followups", "metrics_rollup")
+TICKING = ("onboarding", "reengagement", "referral_rewards", "mail_followups", "metrics_rollup", "manager_report")
 """Those that a schedule wakes, to take what is due."""
 
 READ = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
@@ -57,6 +58,7 @@ TIMEOUTS = {
     "mail_followups": Duration.seconds(120),
     "mail_feedback": Duration.seconds(30),
     "metrics_rollup": measuring.TIMEOUT,
+    "manager_report": reports_stack.TIMEOUT,
 }
 """One for each module of functions/: those that a person or a platform waits for, and those that work off a pile."""
 
@@ -95,11 +97,14 @@ OPENS_AND_CLICKS = [ses.EmailSendingEvent.OPEN, ses.EmailSendingEvent.CLICK]
 class Settings:
     """What may differ between two deployments.
 
-    `senders` are the addresses that mails are from. `disposable` leaves nothing behind when the stack is destroyed;
-    without it the table, the secrets and the logs outlive the stack. `domain_name` needs `certificate_arn`.
+    `senders` are the addresses that mails are from; `reports` go out in the community's `timezone` unless they say
+    another. `disposable` leaves nothing behind when the stack is destroyed; without it the table, the secrets and the
+    logs outlive the stack. `domain_name` needs `certificate_arn`.
     """
 
     senders: Sequence[str]
+    reports: Mapping[ReportKind, Report]
+    timezone: str
     disposable: bool = False
     domain_name: str | None = None
     certificate_arn: str | None = None
@@ -110,7 +115,9 @@ class Settings:
 class Flywheel(cdk.Stack):
     """Community events in; mails out; one table."""
 
-    def __init__(self, scope: Construct, name: str, *, settings: Settings, code: Asset, layer: Asset) -> None:
+    def __init__(
+        self, scope: Construct, name: str, *, settings: Settings, code: Asset, layer: Asset, drawing: Asset
+    ) -> None:
         super().__init__(scope, name, description="Flywheel: community-marketing automation")
         # The CDK lets a function wait for its role, which the function names anyway.
         self.template_options.metadata = {"cfn-lint": {"config": {"ignore_checks": ["W3005"]}}}
@@ -134,11 +141,9 @@ class Flywheel(cdk.Stack):
         self.api = self._api()
         self.public_url = f"https://{settings.domain_name}" if self.domain else self.api.api_endpoint
 
-        dependencies = lambda_.LayerVersion(
-            self, "Dependencies", code=_uploaded(layer), compatible_runtimes=[runtime()], removal_policy=self.kept
-        )
-        uploaded = _uploaded(code)
+        uploaded, dependencies = _uploaded(code), self._layer("Dependencies", layer)
         self.functions = {name: self._function(name, uploaded, dependencies) for name in TIMEOUTS}
+        reports_stack.let_draw(self.functions["manager_report"], self._layer("Drawing", drawing))
         self._triggers()
         self._grants()
         measuring.large_days(self, self.functions["metrics_rollup"], alarm_topic_arn=settings.alarm_topic_arn)
@@ -176,6 +181,9 @@ class Flywheel(cdk.Stack):
         for ticking in ("onboarding", "reengagement", "mail_followups"):
             self._may(ticking, (*READ, *WRITE), table, agenda)
             self._may(ticking, enqueue, mails)
+
+        self._may("manager_report", (*READ, "dynamodb:PutItem"), table, agenda, f"{table}/index/sends")
+        self._may("manager_report", enqueue, mails)
 
         from_us = {"StringEquals": {"ses:FromAddress": sorted(self.settings.senders)}}
         self._may("mailer", (*READ, *WRITE), table)
@@ -224,6 +232,9 @@ class Flywheel(cdk.Stack):
             sources.SqsEventSource(self.reward_queue, batch_size=1, report_batch_item_failures=True, max_concurrency=2)
         )
         self._on_mail_events()
+        told, dead = self.settings, self.dead["Schedules"]
+        function = self.functions["manager_report"]
+        reports_stack.schedule(self, function, told.reports, timezone=told.timezone, dead_letters=dead)
 
     def _route(self, function: str, path: str, *methods: http.HttpMethod) -> None:
         integration = integrations.HttpLambdaIntegration(f"{function}-integration", self.functions[function])
@@ -309,6 +320,7 @@ class Flywheel(cdk.Stack):
             partition_key=dynamodb.Attribute(name="agenda", type=string),
             sort_key=dynamodb.Attribute(name="due_at", type=string),
         )
+        reports_stack.index_sends(table)
         return table
 
     def _queue(self, name: str, *, received_at_most: int | None = None, invisible: Duration | None = None) -> sqs.Queue:
@@ -402,6 +414,11 @@ class Flywheel(cdk.Stack):
             )
         found = acm.Certificate.from_certificate_arn(self, "Certificate", certificate)
         return http.DomainName(self, "Domain", domain_name=name, certificate=found)
+
+    def _layer(self, name: str, asset: Asset) -> lambda_.LayerVersion:
+        return lambda_.LayerVersion(
+            self, name, code=_uploaded(asset), compatible_runtimes=[runtime()], removal_policy=self.kept
+        )
 
     def _function(self, name: str, code: lambda_.Code, dependencies: lambda_.LayerVersion) -> lambda_.Function:
         log = logs.LogGroup(self, f"{name}-log", retention=logs.RetentionDays.THREE_MONTHS, removal_policy=self.kept)

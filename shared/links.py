@@ -1,4 +1,4 @@
-"""What our links lead to: unsubscribing, preferences, the survey, a bonus, and where a referral goes.
+"""What our links lead to: unsubscribing, preferences, the survey, a bonus, a report, and where a referral goes.
 
 GET only shows, POST acts, as often as one likes; whatever is wrong with a link gets the same friendly page.
 """
@@ -12,19 +12,20 @@ from shared.apply import apply
 from shared.errors import InvalidToken
 from shared.events import SurveyAnswered
 from shared.members import consents, decide, is_dormant, is_listed, language_of, zone_of
-from shared.model import Consent, Identity, Member
+from shared.model import Consent, Edition, Identity, Member
 from shared.pages import Hour, Offer, Page, Until
 from shared.playbook import ALL_MARKETING
 from shared.preferences import BY_PAGE, LEADERBOARD, carry_out, chosen, hours, later_than, moment_of
 from shared.programmes import PROGRAMMES
 from shared.referral_links import follow, join
+from shared.reported import page
 from shared.signing import Purpose
 from shared.visits import FORM_MAX, Visit
 
 COMMENT_MAX = 2000
 """Characters of a survey's free text that are kept."""
 
-_PURPOSES: dict[str, Purpose] = {"u": "unsubscribe", "p": "preferences", "s": "survey", "b": "bonus"}
+_PURPOSES: dict[str, Purpose] = {"u": "unsubscribe", "p": "preferences", "s": "survey", "b": "bonus", "m": "report"}
 _SCORES = {str(score): score for score in range(11)}
 
 
@@ -52,6 +53,8 @@ def _open(request: Visit, app: App, now: datetime) -> Page:
             return _survey(request, _member(app, member_id), occurrence, app, now)
         case "b", (member_id, bonus, ends):
             return _bonus(_member(app, member_id), bonus, _moment(ends), app, now)
+        case "m", (report, period, locale, ends):
+            return page(Edition(report, period, locale), _moment(ends), app, now)
     raise InvalidToken("no link of ours")
 
 

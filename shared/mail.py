@@ -41,7 +41,8 @@ _RECOGNISED = ("active_days", "posts", "comments", "answers", "reactions")
 class Links(NamedTuple):
     """The signed links of one mail: absolute URLs, the survey's without a query; no `bonus` where none is offered.
 
-    `referral` is the member's own link to invite by; mails that show it do without when it is not given.
+    `referral` is the member's own link to invite by; mails that show it do without when it is not given. `report` is
+    the page of the report that a mail is.
     """
 
     unsubscribe: str
@@ -49,6 +50,7 @@ class Links(NamedTuple):
     survey: str
     bonus: str = ""
     referral: str = ""
+    report: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

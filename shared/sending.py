@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
+from shared import reported
 from shared.app import App
 from shared.breaker import BREAKER_MEMBER, PAUSED_BY_SES
 from shared.errors import Unavailable
@@ -28,7 +29,7 @@ from shared.ledger import (
 )
 from shared.mail import Composed, Gathered, Links, bonus_ends, compose
 from shared.members import zone_of
-from shared.model import Did, Due, Identity, Member, Pause, PlannedMail, Send, SendId, SendStatus
+from shared.model import Did, Due, Edition, Identity, Member, Pause, PlannedMail, Send, SendId, SendStatus
 from shared.pausing import ask_to_look, look
 from shared.programmes.reengagement import last_seen
 from shared.recipients import MANAGER, manager_of
@@ -194,24 +195,35 @@ def _gather(member_id: str, pause: Pause | None, app: App) -> Facts:
 
 
 def _compose(planned: PlannedMail, member: Member, app: App, now: datetime) -> Composed:
-    rules = app.playbook.mails[planned.mail]
-    did = what_they_did(member, now - rules.recognises, app) if rules.recognises else Did()
-    seen = last_seen(member)
-    news = highlights_of(app.store.published(seen, now), app.playbook, seen, now) if rules.highlights else ()
-    gathered = Gathered(did=did, news=news, figures=planned.figures, leave_out=planned.leave_out)
+    report = _report(planned)
     return compose(
         app.mails,
         mail=planned.mail,
-        member=member,
+        # A report goes in the language that it was made in, though its reader may have another one by now.
+        member=member.model_copy(update={"locale": report.locale}) if report else member,
         playbook=app.playbook,
         links=_links(planned, member, app, now),
-        gathered=gathered,
+        gathered=reported.gathered(report, app) if report else _gathered(planned, member, app, now),
         now=now,
     )
 
 
+def _report(planned: PlannedMail) -> Edition | None:
+    """The report that a mail is, if it is one."""
+    is_report = SendId.parse(planned.send_id).programme == reported.PROGRAMME
+    return reported.edition_of(planned.figures) if is_report else None
+
+
+def _gathered(planned: PlannedMail, member: Member, app: App, now: datetime) -> Gathered:
+    rules = app.playbook.mails[planned.mail]
+    did = what_they_did(member, now - rules.recognises, app) if rules.recognises else Did()
+    seen = last_seen(member)
+    news = highlights_of(app.store.published(seen, now), app.playbook, seen, now) if rules.highlights else ()
+    return Gathered(did=did, news=news, figures=planned.figures, leave_out=planned.leave_out)
+
+
 def _links(planned: PlannedMail, member: Member, app: App, now: datetime) -> Links:
-    sign, base = app.signer.sign, f"{app.settings.links_url}/l"
+    sign, base, report = app.signer.sign, f"{app.settings.links_url}/l", _report(planned)
     bonus = app.playbook.mails[planned.mail].bonus
     ends = bonus_ends(app.playbook.bonuses[bonus], zone_of(member, app.playbook), now) if bonus else now
     return Links(
@@ -220,6 +232,7 @@ def _links(planned: PlannedMail, member: Member, app: App, now: datetime) -> Lin
         survey=f"{base}/s/{sign('survey', member.id, SendId.parse(planned.send_id).occurrence)}",
         bonus=f"{base}/b/{sign('bonus', member.id, bonus, ends.isoformat())}" if bonus else "",
         referral=_referral_link(member, app) if planned.figures else "",
+        report=reported.page_link(report, app, now) if report else "",
     )
 
 

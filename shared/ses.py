@@ -13,7 +13,7 @@ from shared.model import SendId
 
 if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
-    from mypy_boto3_sesv2.type_defs import AttachmentTypeDef
+    from mypy_boto3_sesv2.type_defs import AttachmentTypeDef, MessageTypeDef
 
 REFUSED_MAILS = frozenset({"MessageRejected", "BadRequestException"})
 """SES looked at this very mail and will not have it."""
@@ -49,17 +49,7 @@ class Ses:
                 FromEmailAddress=mail.sender,
                 ReplyToAddresses=[mail.reply_to] if mail.reply_to else [],
                 Destination={"ToAddresses": [mail.to]},
-                Content={
-                    "Simple": {
-                        "Subject": {"Data": mail.subject, "Charset": "UTF-8"},
-                        "Body": {
-                            "Text": {"Data": mail.text, "Charset": "UTF-8"},
-                            "Html": {"Data": mail.html, "Charset": "UTF-8"},
-                        },
-                        "Headers": [{"Name": name, "Value": value} for name, value in mail.headers.items()],
-                        **({"Attachments": [_attached(one) for one in mail.attachments]} if mail.attachments else {}),
-                    }
-                },
+                Content={"Simple": _message(mail)},
                 EmailTags=[{"Name": "send", "Value": send_id.tag}],
                 ConfigurationSetName=self._configuration_set,
             )
@@ -72,6 +62,20 @@ class Ses:
         return Outcome("accepted", got["MessageId"])
 
 
+def _message(mail: Composed) -> MessageTypeDef:
+    message: MessageTypeDef = {
+        "Subject": {"Data": mail.subject, "Charset": "UTF-8"},
+        "Body": {
+            "Text": {"Data": mail.text, "Charset": "UTF-8"},
+            "Html": {"Data": mail.html, "Charset": "UTF-8"},
+        },
+        "Headers": [{"Name": name, "Value": value} for name, value in mail.headers.items()],
+    }
+    if mail.attachments:
+        message["Attachments"] = [_attached(one) for one in mail.attachments]
+    return message
+
+
 def _attached(one: Attachment) -> AttachmentTypeDef:
     """As SES takes it: what the HTML shows is `INLINE`, and known by its Content-ID."""
     request: AttachmentTypeDef = {
@@ -81,7 +85,9 @@ def _attached(one: Attachment) -> AttachmentTypeDef:
         "ContentDisposition": "INLINE" if one.content_id else "ATTACHMENT",
         "RawContent": one.content,
     }
-    return request | {"ContentId": one.content_id} if one.content_id else request
+    if one.content_id:
+        request["ContentId"] = one.content_id
+    return request
 
 
 def _answered(exc: ClientError) -> Outcome:

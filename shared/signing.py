@@ -1,6 +1,6 @@
 """Tokens in links: signed with HMAC-SHA256, bound to one purpose, keyed so that keys can be rotated.
 
-A token never expires by itself and says nothing to who reads it but opaque ids, and when a bonus ends.
+A token never expires by itself, and says nothing to who reads it but opaque ids, which report, and when something ends.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from itsdangerous import BadData, URLSafeSerializer
 
 from shared.errors import FlywheelError, InvalidToken
 
-Purpose = Literal["unsubscribe", "survey", "preferences", "bonus", "referral"]
+Purpose = Literal["unsubscribe", "survey", "preferences", "bonus", "referral", "report"]
 
 CHECK = 5
 """Bytes of the keyed check in a referral code: of a million million guesses, each a request, one is right."""

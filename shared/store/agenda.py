@@ -45,6 +45,26 @@ class Agenda(Table):
         )
         return map(due_of, items)
 
+    def coming(self, programme: str, since: datetime, until: datetime) -> int:
+        """How many items of a programme come due from `since` to `until`: counted, none is read."""
+        count = 0
+        for shard in range(keys.AGENDA_SHARDS):
+            values = {
+                ":shard": keys.agenda_partition(programme, shard),
+                ":since": keys.due_at(since),
+                ":until": keys.due_at(until),
+            }
+            with available():
+                pages = self._client.get_paginator("query").paginate(
+                    TableName=self._table,
+                    IndexName="agenda",
+                    Select="COUNT",
+                    KeyConditionExpression="agenda = :shard AND due_at BETWEEN :since AND :until",
+                    ExpressionAttributeValues=attributes(values),
+                )
+                count += sum(page["Count"] for page in pages)
+        return count
+
     def agenda(self) -> list[Due]:
         """The whole agenda of all programmes, soonest first: for a look by a person, never on the way of a mail."""
         items: list[dict[str, Any]] = []

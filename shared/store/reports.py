@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from datetime import date, datetime
+from typing import Any
 from zlib import compress, decompress
-
-from boto3.dynamodb.types import Binary
 
 from shared.metrics import Figures
 from shared.model import Edition
@@ -68,5 +67,5 @@ class Reports(Table):
         return date.fromisoformat(first["sk"]) if first else None
 
 
-def _bytes(value: Binary | bytes) -> bytes:
-    return bytes(value.value) if isinstance(value, Binary) else value
+def _bytes(value: Any) -> bytes:  # noqa: ANN401 - boto3 has a class of its own for them, which its stubs do not tell
+    return bytes(value)
