@@ -1,4 +1,4 @@
-"""The figures that are planned with a mail - of the community's mail, of a reward - and how the mail says them."""
+"""The figures that are told with a mail - of the community's mail, of a reward, of a report - and how it says them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydantic import Field, JsonValue
 from shared.events import Frozen, Gift
 from shared.playbook import Playbook
 from shared.playbook.referrals import RewardRule
+from shared.report import Report
 from shared.wording import Counted, Wording
 
 LONGEST_BAR = 10
@@ -145,9 +146,18 @@ def _bar(part: int, whole: int) -> tuple[bool, ...]:
     return tuple(cell < filled for cell in range(cells))
 
 
-FIGURES: Mapping[str, Callable[[Mapping[str, JsonValue], Telling], Paused | Awarded]] = {
+def reported(figures: Mapping[str, JsonValue], telling: Telling) -> Report:  # noqa: ARG001 - a report is in its language
+    """A report as it was kept; ValueError when these are no figures of one."""
+    return Report.model_validate(figures)
+
+
+Told = Paused | Awarded | Report
+"""What a mail may be told as `figures`."""
+
+FIGURES: Mapping[str, Callable[[Mapping[str, JsonValue], Telling], Told]] = {
     "mail_paused": paused,
     "reward": awarded,
     "trial": awarded,
+    "report": reported,
 }
 """How the figures of a mail are told, by mail, for its templates are written for them; the others are given none."""

@@ -23,7 +23,7 @@ from shared.addresses import usable_address
 from shared.errors import UsageError
 from shared.events import HighlightKind
 from shared.experiments import variant_of
-from shared.figures import FIGURES, Awarded, Paused, Telling
+from shared.figures import FIGURES, Telling, Told
 from shared.localtime import at_local, is_zone, local_day
 from shared.members import language_of
 from shared.model import Did, Member, News
@@ -196,7 +196,7 @@ class Personal:
     period: str
     highlights: tuple[Highlighted, ...]
     bonus: Offer | None
-    figures: Paused | Awarded | None
+    figures: Told | None
 
 
 @dataclass(frozen=True, kw_only=True)

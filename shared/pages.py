@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -27,6 +27,7 @@ _STATUS = {
     "bonus_over": 410,
     "join": 200,
     "join_onward": 200,
+    "report": 200,
     "unknown": 404,
 }
 _DEFAULTS: dict[str, Mapping[str, object]] = {"survey": {"score": None, "comment": "", "unanswered": False}}
@@ -88,7 +89,9 @@ class Pages:
             auto_reload=False,
         )
         self._language_names: dict[str, str] = json.loads((folder / "languages.json").read_bytes())
-        self._headers = _headers(self._templates.get_template("style.css").render())
+        common, own = (self._templates.get_template(name).render() for name in ("style.css", "report.css"))
+        self._headers = _headers([common])
+        self._own_headers = {"report": _headers([common, own], images="data:")}
 
     def render(self, page: str, locale: str, **context: object) -> Page:
         """Render one of the pages in a language; UndefinedError when something that it shows is missing.
@@ -101,23 +104,29 @@ class Pages:
         `comment`, what was written so far, and whether it came back `unanswered`.
         `join` is given `referrer`, who invites or "", `ref`, `email` and `agreed`, what was filled in so far,
         `missing`, which of `email` and `consent` is still wanted, and `onward`, a link; `join_onward` is given
-        `invited`, whether somebody is to be thanked, and `onward`.
+        `invited`, whether somebody is to be thanked, and `onward`. `report` is given `report`, `pictures`, an `inline`
+        PNG for each chart that has one, and `csv`, which is "" or all figures `inline`.
         """
         template = self._templates.select_template([f"{page}/{locale}.html", f"{page}/{FALLBACK}.html"])
         language = Path(template.name or "").stem
         named = {"locale": language, "asked": locale, "language_names": self._language_names}
         html = template.render({**named, **_DEFAULTS.get(page, {}), **context})
-        return Page(status=_STATUS[page], headers=dict(self._headers), html=html)
+        return Page(status=_STATUS[page], headers=dict(self._own_headers.get(page, self._headers)), html=html)
 
 
-def _headers(style: str) -> dict[str, str]:
-    """Nothing may be loaded, run or framed; the one style is named by its hash, forms only come back to us."""
-    digest = b64encode(sha256(style.encode()).digest()).decode()
+def inline(media_type: str, content: bytes) -> str:
+    """A file as a URL that holds it, so that a page brings along what it shows."""
+    return f"data:{media_type};base64,{b64encode(content).decode()}"
+
+
+def _headers(styles: Sequence[str], *, images: str = "'none'") -> dict[str, str]:
+    """Nothing may be loaded, run or framed; the styles are named by their hashes, forms only come back to us."""
+    hashes = " ".join(f"'sha256-{b64encode(sha256(style.encode()).digest()).decode()}'" for style in styles)
     return {
         "content-type": "text/html; charset=utf-8",
         "cache-control": "no-store",
         "content-security-policy": (
-            f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; base-uri 'none'; "
+            f"default-src 'none'; style-src {hashes}; img-src {images}; form-action 'self'; base-uri 'none'; "
             "frame-ancestors 'none'"
         ),
         "referrer-policy": "no-referrer",

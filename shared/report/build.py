@@ -32,7 +32,7 @@ def build(facts: Facts, *, playbook: Playbook, language: Language) -> Report:
         title=language.say("title", kind=language.words.kinds[told.kind], community=community),
         period=period_in_words(told, language),
         as_of=as_of(told, playbook, language),
-        subject=_subject(told, community, language),
+        subject=_subject(told, language),
         preheader=_preheader(score, moved, language),
         too_little_history=_too_little(facts, language),
         restated=language.say("restated") if told.restated else "",
@@ -53,27 +53,31 @@ def build(facts: Facts, *, playbook: Playbook, language: Language) -> Report:
 
 def period_in_words(facts: Facts, language: Language) -> str:
     """The period as people name it: `Week 40, 28 September to 4 October 2026`."""
+    return language.words.periods[facts.kind].format(**_named(facts, language))
+
+
+def _named(facts: Facts, language: Language) -> dict[str, str]:
+    """What a period's name is made of."""
     first, last, wording = facts.period.first, facts.period.last, language.wording
-    return language.words.periods[facts.kind].format(
-        **{"from": language.full_day(first), "to": language.full_day(last)},
-        weekday=wording.weekdays[first.weekday()],
-        day=first.day,
-        month=language.words.months[first.month - 1],
-        month_of=wording.months[first.month - 1],
-        week=first.isocalendar().week,
-        year=last.year,
-    )
+    return {
+        "from": language.full_day(first),
+        "to": language.full_day(last),
+        "year": str(last.year),
+        "weekday": wording.weekdays[first.weekday()],
+        "day": str(first.day),
+        "month": language.words.months[first.month - 1],
+        "month_of": wording.months[first.month - 1],
+        "week": str(first.isocalendar().week),
+    }
 
 
 def _is_comparable(facts: Facts) -> bool:
     return facts.first_day is not None and facts.first_day <= facts.period.previous.first
 
 
-def _subject(facts: Facts, community: str, language: Language) -> str:
-    score, period = facts.figures.get("health"), period_in_words(facts, language)
-    if score is None:
-        return language.say("subject_without_health", community=community, period=period)
-    return language.say("subject", community=community, period=period, health=language.told("points", score))
+def _subject(facts: Facts, language: Language) -> str:
+    score, head = facts.figures.get("health"), language.words.subjects[facts.kind].format(**_named(facts, language))
+    return head if score is None else language.say("subject", head=head, health=language.told("points", score))
 
 
 def _preheader(score: Health, moved: tuple[Change, ...], language: Language) -> str:
@@ -100,8 +104,10 @@ def _too_little(facts: Facts, language: Language) -> str:
         notes.append(language.say("first_period", **said))
     elif not _is_comparable(facts):
         notes.append(language.say("first_comparison", **said))
-    if measured < QUARTER:
-        notes.append(language.say("short_windows" if measured < MONTH else "short_nps", days=days))
+    if measured < MONTH:
+        notes.append(language.say("short_windows", days=days))
+    elif measured < QUARTER and facts.figures.get("nps") is not None:
+        notes.append(language.say("short_nps", days=days))
     return " ".join(notes)
 
 

@@ -80,7 +80,8 @@ class Facts:
     `previous` are the figures of `period.previous`, empty where there are none. `history` are the figures of single
     days, `weeks` those of ISO weeks, `cohorts` by the week of joining, each oldest first and for the charts alone.
     `first_day` is the first local day that was ever measured, `missing` are days of the period that are not computed
-    yet. `goals` are by metric key. `lift` is what asking people back did, up to now. `planned` is how many agenda items
+    yet. `goals` are by metric key. `lift` is what asking people back did in the last
+    `lift_days` days, None where it is not told. `planned` is how many agenda items
     of each programme come due in the next period, `event_at` when the community's event next takes place, in UTC.
     `restated` are keys of figures that are not what was first reported.
     """
@@ -97,6 +98,7 @@ class Facts:
     goals: Mapping[str, float] = field(default_factory=dict)
     steps: tuple[StepResult, ...] = ()
     lift: Lift | None = None
+    lift_days: int = 0
     referrals: ReferralResult = field(default_factory=ReferralResult)
     delivery: Delivery = field(default_factory=Delivery)
     planned: Mapping[str, int] = field(default_factory=dict)

@@ -16,7 +16,8 @@ from shared.report.words import Language
 
 def programmes(facts: Facts, playbook: Playbook, language: Language) -> tuple[Block, ...]:
     """Onboarding by step, what asking people back did, and referrals with the rewards granted."""
-    return _onboarding(facts, language), _lift(facts.lift, language), _referrals(facts, playbook, language)
+    back = () if facts.lift is None else (_lift(facts.lift, facts.lift_days, language),)
+    return _onboarding(facts, language), *back, _referrals(facts, playbook, language)
 
 
 def _onboarding(facts: Facts, language: Language) -> Block:
@@ -40,17 +41,19 @@ def _step(step: StepResult, language: Language) -> Line:
     )
 
 
-def _lift(lift: Lift | None, language: Language) -> Block:
+def _lift(lift: Lift, days: int, language: Language) -> Block:
     title = language.say("lift")
-    if lift is None or not lift.treated.members + lift.held_out.members:
+    if not lift.treated.members + lift.held_out.members:
         return Block(key="lift", title=title, lines=(), note=language.say("lift_none"))
-    lines = [
+    lines = (
         _returned("lift_asked", lift.treated, language),
         _returned("lift_held", lift.held_out, language),
         *_effect(lift, language),
-    ]
-    early = "" if lift.enough else language.say("lift_early") + " "
-    return Block(key="lift", title=title, lines=tuple(lines), note=early + language.say("lift_so_far"))
+    )
+    notes = [] if lift.enough else [language.say("lift_early")]
+    if days:
+        notes.append(language.say("lift_since", days=language.wording.count("days", days)))
+    return Block(key="lift", title=title, lines=lines, note=" ".join(notes))
 
 
 def _returned(key: str, group: Returned, language: Language) -> Line:

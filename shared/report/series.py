@@ -25,12 +25,17 @@ Values = tuple[float | None, ...]
 
 def charts(facts: Facts, language: Language) -> tuple[Chart, ...]:
     """Every chart, in the order in which they are read; one without numbers is empty, and says so."""
-    return (
-        _active(facts, language),
-        _turnover(facts, language),
-        _cohorts(facts, language),
-        _onboarding(facts, language),
-        _response(facts, language),
+    drawn = (_active, _turnover, _cohorts, _onboarding, _response)
+    return tuple(_told(chart(facts, language), language) for chart in drawn)
+
+
+def _told(chart: Chart, language: Language) -> Chart:
+    """The chart, or in its place the word that there is nothing to draw."""
+    if not chart.is_empty:
+        return chart
+    nothing: dict[str, object] = {"labels": (), "rows": (), "alt": language.say("chart_empty")}
+    return chart.model_copy(
+        update={**nothing, "series": tuple(Series(name=one.name, values=()) for one in chart.series)}
     )
 
 
@@ -61,7 +66,7 @@ def _active(facts: Facts, language: Language) -> Chart:
     return Chart(
         name="active",
         title=language.say("chart_active"),
-        alt=alt if _any(mau, dau) else language.say("chart_empty"),
+        alt=alt,
         unit="count",
         labels=tuple(language.day(day) for day in days),
         series=(Series(name="MAU", values=mau), Series(name="DAU", values=dau)),
@@ -85,7 +90,7 @@ def _turnover(facts: Facts, language: Language) -> Chart:
     return Chart(
         name="turnover",
         title=language.say("chart_turnover"),
-        alt=alt if _any(new, churned) else language.say("chart_empty"),
+        alt=alt,
         unit="count",
         labels=labels,
         series=(Series(name=names[0], values=new), Series(name=names[1], values=churned)),
@@ -115,7 +120,7 @@ def _cohorts(facts: Facts, language: Language) -> Chart:
     return Chart(
         name="cohorts",
         title=language.say("chart_cohorts"),
-        alt=alt if _any(*shares.values()) else language.say("chart_empty"),
+        alt=alt,
         unit="share",
         labels=labels,
         series=tuple(Series(name=name, values=values) for name, values in zip(names, shares.values(), strict=True)),
@@ -142,11 +147,11 @@ def _onboarding(facts: Facts, language: Language) -> Chart:
     return Chart(
         name="onboarding",
         title=language.say("chart_onboarding"),
-        alt=language.say("chart_onboarding_alt", steps=told) if there else language.say("chart_empty"),
+        alt=language.say("chart_onboarding_alt", steps=told),
         unit="count",
-        labels=tuple(name for name, _ in steps) if there else (),
+        labels=tuple(name for name, _ in steps),
         series=tuple(
-            Series(name=name, values=tuple(values[column]) if there else ())
+            Series(name=name, values=tuple(values[column] if there else ()))
             for name, column in zip(names, columns, strict=True)
         ),
         columns=(language.say("column_step"), *names),
@@ -174,7 +179,7 @@ def _response(facts: Facts, language: Language) -> Chart:
     return Chart(
         name="response",
         title=language.say("chart_response"),
-        alt=alt if _any(median, p90) else language.say("chart_empty"),
+        alt=alt,
         unit="seconds",
         labels=labels,
         series=(Series(name=names[0], values=median), Series(name=names[1], values=p90)),

@@ -60,6 +60,7 @@ class Words(Frozen):
     stages: dict[str, str]
     kinds: dict[str, str]
     periods: dict[str, str]
+    subjects: dict[str, str]
     before: dict[str, str]
     next: dict[str, str]
     short_date: str
