@@ -188,6 +188,11 @@ class TestParts:
         one, other = of(*self.DAY[:cut]), of(*self.DAY[cut:])
         assert merge(one, other) == merge(other, one) == of(*self.DAY)
 
+    @pytest.mark.parametrize("order", [1, -1])
+    def test_a_thread_told_by_two_people_is_that_of_the_first(self, order: int) -> None:
+        parts = [of(a_thread(minutes=1)), of(a_thread("bo", minutes=2))][::order]
+        assert merge(*parts).threads == {"slack:T1": Said(JOINED + timedelta(minutes=1), 0)}
+
     def test_what_is_packed_comes_back_the_same(self) -> None:
         whole = of(*self.DAY)
         assert unpacked(packed(whole)) == whole
