@@ -31,7 +31,7 @@ def tallied(events: list[CommunityEvent], chance: Random) -> Tally:
     """A day's tally by a detour: some events twice, shuffled, in shards, stored, and merged in some order."""
     shards: list[list[CommunityEvent]] = [[] for _ in range(3)]
     for event in chance.sample(events, len(events)) + [one for one in events if chance.random() < 0.2]:
-        shards[crc32(event.actor.encode()) % 3].append(event)
+        shards[crc32(f"{event.platform}:{event.actor}".encode()) % 3].append(event)
     parts = [unpacked(packed(tally(shard, PEOPLE))) for shard in shards]
     return reduce(merge, chance.sample(parts, len(parts)))
 

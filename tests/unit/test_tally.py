@@ -193,6 +193,13 @@ class TestParts:
         parts = [of(a_thread(minutes=1)), of(a_thread("bo", minutes=2))][::order]
         assert merge(*parts).threads == {"slack:T1": Said(JOINED + timedelta(minutes=1), 0)}
 
+    @pytest.mark.parametrize("order", [1, -1])
+    def test_the_last_word_on_any_platform_is_the_person_s_last(self, order: int) -> None:
+        early = of(did("member.left", minutes=1), did("post.created", minutes=2))
+        late = of(*(did(kind, minutes=9, platform="discourse") for kind in ("member.left", "post.created")))
+        found = merge(*[early, late][::order])
+        assert found.left == found.present == {0: JOINED + timedelta(minutes=9)}
+
     def test_what_is_packed_comes_back_the_same(self) -> None:
         whole = of(*self.DAY)
         assert unpacked(packed(whole)) == whole
