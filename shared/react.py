@@ -6,8 +6,9 @@ Work is per batch where it can be: one look-up of all identities, one of all mem
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import reduce
+from zoneinfo import ZoneInfo
 
 from shared.actions import Action
 from shared.app import App
@@ -15,6 +16,7 @@ from shared.apply import apply
 from shared.attribution import refer, take_up_again
 from shared.errors import Unavailable
 from shared.events import CommunityEvent, ContentPublished, MemberJoined, MemberUpdated
+from shared.localtime import local_day
 from shared.members import absorb, discovered, fold
 from shared.model import Identity, Member, News
 from shared.programmes import PROGRAMMES
@@ -40,6 +42,23 @@ def react(events: Sequence[CommunityEvent], app: App, now: datetime) -> dict[str
     for identity, theirs in people.items():
         try:
             _react_for(theirs, new.get(identity), known, app, now)
+        except Exception as exc:  # noqa: BLE001 - reported record by record, so that only theirs come again
+            failed |= {event.id: exc for event in theirs}
+    return failed | _mark_late(events, app, now)
+
+
+def _mark_late(events: Iterable[CommunityEvent], app: App, now: datetime) -> dict[str, Exception]:
+    """Have the days that were over before their events came measured again, now that it is known whose these are."""
+    zone = ZoneInfo(app.playbook.community.timezone)
+    today = local_day(now, zone)
+    late: dict[date, list[CommunityEvent]] = {}
+    for event in events:
+        if (day := local_day(event.occurred_at, zone)) < today:
+            late.setdefault(day, []).append(event)
+    failed: dict[str, Exception] = {}
+    for day, theirs in late.items():
+        try:
+            app.store.mark(day, app.token(), now)
         except Exception as exc:  # noqa: BLE001 - reported record by record, so that only theirs come again
             failed |= {event.id: exc for event in theirs}
     return failed
@@ -96,6 +115,8 @@ def _react_for(events: Sequence[CommunityEvent], new: Member | None, known: Know
         member = fold(member, event)
         decisions += _reactions(event, before, member, app)
         before = member
+    if found is not None and found.role == "member" != member.role:
+        app.store.mark(member.id, app.token(), now)  # what they did so far was a bot's or one of the staff's
     saved = _save(member, found, events, app)
     if saved.id != member.id:
         raise Unavailable("this member proved to be another one at this very moment; take the event again")
@@ -146,6 +167,8 @@ def _merge(one: Member, other: Member, app: App, now: datetime) -> Member:
     survivor, merged = sorted(
         (one, other), key=lambda member: (member.joined_at or latest, member.created_at, member.id)
     )
+    # First of all, for once they are one nothing would lead here again: what they did is to be counted as one's.
+    app.store.mark(merged.id, app.token(), now)
     absorbed = app.store.change_member(survivor.id, lambda current: absorb(current, merged))
     apply([programme.wake(absorbed or survivor, app.playbook, now) for programme in PROGRAMMES.values()], app, now)
     take_up_again(absorbed or survivor, app, now)

@@ -93,13 +93,13 @@ def keep_shard(app: App, now: datetime, *, day: date, run: str, shard: int) -> i
 
 
 def due(known: Mapping[date, Rollup], marked: Iterable[date], today: date) -> list[date]:
-    """The days to compute from the log, in order: today; what is missing or was not over when it was last computed,
-    from the first measured day on (before there is one, yesterday); and the marked.
+    """The days to compute from the log, in order: today; the marked; and what is missing or was not over when it was
+    last computed, from the first measured or marked day on. Before there is one, that is yesterday.
     """
-    first = min(known, default=today - timedelta(days=1))
+    again = {today} | {day for day in marked if day <= today}
+    first = min(known.keys() | again - {today}, default=today - timedelta(days=1))
     since = [first + timedelta(days=at) for at in range((today - first).days + 1)]
-    unfinished = {day for day in since if day not in known or not known[day].closed}
-    return sorted({today} | unfinished | {day for day in marked if day <= today})
+    return sorted(again | {day for day in since if day not in known or not known[day].closed})
 
 
 @contextmanager
@@ -121,13 +121,15 @@ def _roll(app: App, now: datetime, time_left: TimeLeft, part: Part | None) -> Ro
     if part is not None and part.day in known and known[part.day].computed_at > now:
         return Rolled()  # a run that began later was sooner
     tick = _Tick(app=app, now=now, known=known, marks=marks, part=part)
-    days = [day for day in due(known, marks, today) if not _has_expired(day, app, now)]
+    too_late = [day for day in marks if _has_expired(day, app, now)]
+    wanted = due(known, marks.keys() - set(too_late), today)
+    days = [day for day in wanted if not _has_expired(day, app, now)]
     read, handed_over = _tell(days, tick, time_left)
     left = days[len(read) :]
-    told = {day: one for day, one in read.items() if not _is_before_all(day, one, known, today)}
+    first = min((*known, *(day for day, one in read.items() if one.counts.events)), default=today)
+    told = {day: one for day, one in read.items() if day >= first}  # nothing happened before that
     if told:
         _restate(told, tick, until=left[0] - timedelta(days=1) if left else today, today=today)
-    too_late = [day for day in marks if _has_expired(day, app, now)]
     for day in (*read, *too_late):
         if day in marks:
             app.store.unmark(_dealt_with(marks[day], part))
@@ -158,11 +160,6 @@ def _dealt_with(mark: Mark, part: Part | None) -> Mark:
 def _has_expired(day: date, app: App, now: datetime) -> bool:
     """Whether the first events of a day may have left the log: it is never computed from less."""
     return span(day, zone_of(app))[0] + KEPT <= now
-
-
-def _is_before_all(day: date, told: Told, known: Mapping[date, Rollup], today: date) -> bool:
-    """Whether a day lies before everything that was measured, and nothing happened on it."""
-    return day < min(known, default=today) and not told.counts.events
 
 
 def _look_at_members(marks: Sequence[Mark], app: App, now: datetime) -> dict[date, Mark]:

@@ -161,6 +161,7 @@ def app(
             webhook_secret=secrets["webhook"],
             links_secret=secrets["links"],
             configuration_set="flywheel",
+            rollup_readers=1,  # moto is not safe under threads
         ),
         playbook=a_playbook(),
         code=code,
