@@ -124,7 +124,7 @@ def _cohorts(facts: Facts, language: Language) -> Chart:
         unit="share",
         labels=labels,
         series=tuple(Series(name=name, values=values) for name, values in zip(names, shares.values(), strict=True)),
-        columns=(language.say("column_joined"), language.say("column_members"), *names),
+        columns=(language.say("column_week"), language.say("column_members"), *names),
         rows=tuple(told)[-ROWS:],
     )
 
@@ -212,8 +212,8 @@ def _counts(language: Language, *values: float | None) -> tuple[str, ...]:
 
 
 def _share(share: float | None, language: Language) -> str:
-    """A share in whole per cent, as it stands in a cell."""
-    return language.told("share", None if share is None else round(share, 2))
+    """A share in whole per cent, as it stands in a cell; a dash where its day is still to come."""
+    return language.say("to_come") if share is None else language.told("share", round(share, 2))
 
 
 def _any(*series: Values) -> bool:
