@@ -237,61 +237,63 @@ class Brute:
     def figures(self, first: date, last: date, before: tuple[date, date]) -> dict[str, Any]:
         """Every figure of the days from `first` to `last`, beside the period from one to the other of `before`."""
         days = [day for day in self.days if first <= day <= last]
-        end = days[-1]
-        active = self.over(days, lambda day: self.active[day])
         earlier = {who for day in self.days if before[0] <= day <= before[1] for who in self.active[day]}
-        members = len(self.members[end])
-        start = self.members.get(first - timedelta(days=1))
+        found = self._growth(days) | self._activity(days, earlier) | self._talk(days) | self._quality(days)
+        return found | self._impact(days, found["deflected"]) | _health(found)
+
+    def _growth(self, days: list[date]) -> dict[str, Any]:
+        start = len(self.members.get(days[0] - timedelta(days=1), ()))
         new, gone = self.over(days, lambda day: self.new[day]), self.over(days, lambda day: self.gone[day])
         lapsed = self.over(days, self.lapsed)
-        posts, comments = self.told(days, "post.created"), self.told(days, "comment.created")
-        reactions = self.told(days, "reaction.added")
-        waits, mau = self.waits(days), len(self.window(end, 30))
-        dau = sum(len(self.active[day]) for day in days) / len(days)
-        trailing = [end - timedelta(days=one) for one in range(90)]
-        scores = [one.score for one in self.told(trailing, "survey.answered")]
-        felt = [one.body.sentiment for one in posts + comments if one.body] + [one.sentiment for one in reactions]
-        felt = [one for one in felt if one is not None]
-        solved = len(
-            {
-                (day, one.platform, one.parent)
-                for day, _, one in self.rows
-                if day in days and one.type == "answer.accepted"
-            }
-        )
-        tickets, approved = len(self.told(days, "ticket.opened")), self.told(days, "content.approved")
-        parts = {
-            "health_engagement": _clip(_share(100 * len(active), members), 0),
-            "health_growth": _clip(_share(100 * (len(new) - len(gone | lapsed)), members), -100),
-            "health_sentiment": _share(100 * felt.count("positive"), len(felt)),
-        }
-        weighed = [(w, p) for w, p in zip((0.4, 0.3, 0.3), parts.values(), strict=True) if p is not None]
         return {
-            "members": members,
+            "members": len(self.members[days[-1]]),
             "new_members": len(new),
             "members_left": len(gone),
             "lapsed": len(lapsed),
             "churned": len(gone | lapsed),
-            "churn_rate": _share(len(gone | lapsed), len(start) if start is not None else 0),
-            "growth_rate": _share(len(new), len(start) if start is not None else 0),
+            "churn_rate": _share(len(gone | lapsed), start),
+            "growth_rate": _share(len(new), start),
             "win_backs": len(self.over(days, self.returned)),
             "referral_signups": 0,
+        }
+
+    def _activity(self, days: list[date], earlier: set[int]) -> dict[str, Any]:
+        active = self.over(days, lambda day: self.active[day])
+        dau, mau = sum(len(self.active[day]) for day in days) / len(days), len(self.window(days[-1], 30))
+        return {
             "active": len(active),
             "dau": dau,
-            "wau": len(self.window(end, 7)),
+            "wau": len(self.window(days[-1], 7)),
             "mau": mau,
             "stickiness": _share(dau, mau),
-            "engagement_rate": _share(len(posts) + len(comments), members),
             "retention": _share(len(active & earlier), len(earlier)),
             **{f"cohort_d{after}": self.cohort(days, after) for after in (1, 7, 30)},
-            "posts": len(posts),
-            "comments": len(comments),
-            "reactions": len(reactions),
-            "posts_per_member": _share(len(posts), members),
-            "threads": len(posts),
-            "response_rate": _share(len(waits), len(posts)),
+        }
+
+    def _talk(self, days: list[date]) -> dict[str, Any]:
+        posts, comments = len(self.told(days, "post.created")), len(self.told(days, "comment.created"))
+        waits, members = self.waits(days), len(self.members[days[-1]])
+        return {
+            "posts": posts,
+            "comments": comments,
+            "reactions": len(self.told(days, "reaction.added")),
+            "engagement_rate": _share(posts + comments, members),
+            "posts_per_member": _share(posts, members),
+            "threads": posts,
+            "response_rate": _share(len(waits), posts),
             "ttfr_median": (waits[(len(waits) - 1) // 2] + waits[len(waits) // 2]) / 2 if waits else None,
             "ttfr_p90": next((one for one in waits if 10 * sum(x <= one for x in waits) >= 9 * len(waits)), None),
+        }
+
+    def _quality(self, days: list[date]) -> dict[str, Any]:
+        lately = [days[-1] - timedelta(days=one) for one in range(90)]
+        scores = [one.score for one in self.told(lately, "survey.answered")]
+        said = [one.body for kind in ("post.created", "comment.created") for one in self.told(days, kind) if one.body]
+        felt = [one.sentiment for one in said + self.told(days, "reaction.added") if one.sentiment]
+        accepted = [(day, one) for day, _, one in self.rows if day in days and one.type == "answer.accepted"]
+        solved = len({(day, one.platform, one.parent) for day, one in accepted})
+        tickets = len(self.told(days, "ticket.opened"))
+        return {
             "nps": _share(100 * (sum(s >= 9 for s in scores) - sum(s <= 6 for s in scores)), len(scores)),
             "nps_answers": len(scores),
             "sentiment": _share(felt.count("positive"), len(felt)),
@@ -299,19 +301,32 @@ class Brute:
             "deflected": solved,
             "tickets": tickets,
             "support_deflection": _share(solved, solved + tickets),
+        }
+
+    def _impact(self, days: list[date], solved: int) -> dict[str, Any]:
+        approved = self.told(days, "content.approved")
+        return {
             "ugc": len(approved),
             **{f"ugc_{kind}": sum(one.format == kind for one in approved) for kind in FORMATS},
             "influenced_revenue": self.revenue(days),
             "sourced_revenue": {},
             "feedback_implemented": 0,
             "cost_savings": {"EUR": 1500 * solved},
-            "health": _clip(_share(sum(w * p for w, p in weighed), sum(w for w, _ in weighed)), 0),
-            **parts,
         }
 
     def cohort(self, days: list[date], after: int) -> float | None:
         pairs = [(who, day) for day in days for who in self.new.get(day - timedelta(days=after), set())]
         return _share(sum(who in self.active[day] for who, day in pairs), len(pairs))
+
+
+def _health(found: dict[str, Any]) -> dict[str, Any]:
+    parts = {
+        "health_engagement": _clip(_share(100 * found["active"], found["members"]), 0),
+        "health_growth": _clip(_share(100 * (found["new_members"] - found["churned"]), found["members"]), -100),
+        "health_sentiment": None if found["sentiment"] is None else 100 * found["sentiment"],
+    }
+    weighed = [(w, p) for w, p in zip((0.4, 0.3, 0.3), parts.values(), strict=True) if p is not None]
+    return {"health": _clip(_share(sum(w * p for w, p in weighed), sum(w for w, _ in weighed)), 0), **parts}
 
 
 def _share(part: float, whole: float) -> float | None:
