@@ -185,6 +185,10 @@ class TestEngagement:
         )
         assert figure("retention", known) == 0.25
 
+    def test_a_month_is_compared_with_all_days_of_the_month_before(self) -> None:
+        known = Known(activity={date(2030, 1, 1): bits(active=(1,)), date(2030, 2, 28): bits(active=(1,))})
+        assert figure("retention", known, Period.of("month", date(2030, 2, 1))) == 1
+
     def test_retention_without_anybody_before_is_unknown(self) -> None:
         assert figure("retention", a_week(active=(1,))) is None
 
