@@ -38,7 +38,7 @@ def _keep_shard(event: dict[str, Any], now: datetime) -> None:
 
 def _tell(rolled: Rolled) -> None:
     if rolled.busy:
-        logger.warning("another tick is still rolling days up")
+        logger.info("another is still rolling days up")
     if rolled.handed_over is not None:
         logger.info("large day handed over", extra={"day": str(rolled.handed_over)})
     for day in rolled.too_late:

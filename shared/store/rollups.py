@@ -98,12 +98,13 @@ class Rollups(Table):
         Every day that was asked for is there, and of its kinds those that are not empty. Whether a day was measured at
         all is for its rollup to say.
         """
-        asked = {day: day.isoformat() for day in days}
+        asked = list(days)
+        chunks = range(self._chunks() if asked else 0)
         found: dict[date, dict[str, BitMap]] = {day: {} for day in asked}
         wanted = {
             keys.bitmap(day, kind, chunk): (day, kind)
             for kind in kinds
-            for chunk in (range(self._chunks()) if asked else ())
+            for chunk in chunks
             for day in asked
         }
         for item in self._batch_get(wanted):
@@ -142,7 +143,10 @@ class Rollups(Table):
         return {where[1]: _numbers(found.get(where)) for where in wanted}
 
     def put_waits(self, day: date, waits: Sequence[int]) -> None:
-        """Keep how long a day's threads waited."""
+        """Keep how long a day's threads waited; nothing where none was answered."""
+        if not waits:
+            self._write("delete_item", Key=key(keys.part(_WAITS, day, 0)))
+            return
         self._put_part((_WAITS, day), compress(json.dumps(list(waits), separators=(",", ":")).encode()))
 
     def rest(self, days: Iterable[date]) -> dict[date, bytes]:
