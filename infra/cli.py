@@ -5,20 +5,17 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from email.header import decode_header, make_header
 from email.utils import parseaddr
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 from rich.text import Text
 from typer.exceptions import TyperException
 
-from infra import ROOT
+from infra import ROOT, reports
 from infra import lift as lifts
 from infra import referrals as referring
 from infra import resume as resuming
@@ -29,11 +26,9 @@ from infra.local.inbox import write_inbox
 from infra.local.receiver import receiving
 from infra.local.stack import STACK, LocalStack, running
 from infra.local.summary import outcome, summary
-from infra.mails import compile_mails
 from infra.operate import deployed, now_of
-from infra.preview import sample_mail, send
+from infra.preview import sample_mail, send, whole
 from infra.terminal import (
-    MAILS,
     Day,
     Json,
     PlaybookFile,
@@ -41,6 +36,7 @@ from infra.terminal import (
     TableName,
     Yes,
     agreed,
+    compiled_mails,
     errors,
     out,
     print_json,
@@ -49,7 +45,6 @@ from infra.terminal import (
 from shared import playbook as playbooks
 from shared.errors import FlywheelError, PlaybookError
 from shared.lifting import measured
-from shared.mail import Mails
 from shared.members import zone_of
 from shared.playbook import Playbook
 
@@ -65,6 +60,8 @@ playbook_app = typer.Typer(help="Check the playbook, or describe it to your edit
 app.add_typer(playbook_app, name="playbook")
 
 app.add_typer(referring.commands, name="referrals")
+
+app.command()(reports.report)
 
 Locale = Annotated[str, typer.Option(help="The language of the mail, one of the playbook's.")]
 MailName = Annotated[str, typer.Argument(help="A mail of the playbook, such as welcome.")]
@@ -154,12 +151,12 @@ def preview(
     playbook: PlaybookFile = ROOT / "playbook.yaml",
 ) -> None:
     """Render a mail as a member would get it, into out/preview."""
-    with _mails() as mails:
+    with compiled_mails() as mails:
         composed = sample_mail(mails, read_playbook(playbook), mail, locale, name=name, now=datetime.now(UTC))
     folder = OUT / "preview"
     folder.mkdir(parents=True, exist_ok=True)
     page = folder / f"{mail}.{locale}.html"
-    page.write_text(composed.html, encoding="utf-8")
+    page.write_text(whole(composed), encoding="utf-8")
     (folder / f"{mail}.{locale}.txt").write_text(composed.text, encoding="utf-8")
     sender = make_header(decode_header(composed.sender))
     size = f"{len(composed.html.encode()) / 1024:.0f} KB"
@@ -176,7 +173,7 @@ def send_test(
     playbook: PlaybookFile = ROOT / "playbook.yaml",
 ) -> None:
     """Send one mail, with sample content, through SES with your own AWS credentials."""
-    with _mails() as mails:
+    with compiled_mails() as mails:
         composed = sample_mail(mails, read_playbook(playbook), mail, locale, name=name, now=datetime.now(UTC), to=to)
     out.print(f"sent as {send(composed)}")
 
@@ -253,14 +250,6 @@ def resume(
             raise typer.Exit(1)
         resumed = store.resume(now)
     out.print("[green]Marketing mail goes on.[/]" if resumed else "Somebody has just let it go on.")
-
-
-@contextmanager
-def _mails() -> Iterator[Mails]:
-    """The mails as they are written now, compiled into a folder of this run's own."""
-    with TemporaryDirectory(prefix="flywheel-mails-") as folder:
-        compile_mails(MAILS, Path(folder))
-        yield Mails(Path(folder))
 
 
 def main() -> None:

@@ -9,17 +9,22 @@ from botocore.exceptions import BotoCoreError, ClientError
 from pydantic import JsonValue
 
 from infra.operate import region
+from infra.sample_report import sample_facts
 from shared.errors import UsageError
 from shared.events import HighlightKind
 from shared.highlights import highlights_of
 from shared.mail import Composed, Gathered, Links, Mails, compose
 from shared.model import Did, Member, News
+from shared.pages import inline
 from shared.playbook import Playbook
+from shared.reported import attachments
+from shared.ses import message
 
 LINKS = Links(
     unsubscribe="https://links.example.com/l/u/a-signed-token",
     preferences="https://links.example.com/l/p/a-signed-token",
     survey="https://links.example.com/l/s/a-signed-token",
+    report="https://links.example.com/l/m/a-signed-token",
     bonus="https://links.example.com/l/b/a-signed-token",
     referral="https://links.example.com/l/r/0k3h7vq2d9xw4m5t1c8fabzn6e",
 )
@@ -59,7 +64,28 @@ def sample_mail(
         news=_news(playbook, now) if playbook.mails[mail].highlights else (),
         figures=_figures(mail, playbook),
     )
+    if mail == playbook.reports.mail:
+        gathered = _report(mails, playbook, locale)
     return compose(mails, mail=mail, member=member, playbook=playbook, links=LINKS, gathered=gathered, now=now)
+
+
+def _report(mails: Mails, playbook: Playbook, locale: str) -> Gathered:
+    """An invented week's report, with its charts."""
+    from shared.editions import made  # noqa: PLC0415 - it brings in matplotlib, which takes a second
+
+    one = made(sample_facts(playbook), playbook=playbook, mails=mails, locale=locale)
+    return Gathered(
+        figures=one.report.model_dump(mode="json"), attachments=attachments(one.report, one.pictures, one.csv)
+    )
+
+
+def whole(mail: Composed) -> str:
+    """The HTML of a mail as a file of its own: with its pictures in it, where the mail has them attached."""
+    html = mail.html
+    for one in mail.attachments:
+        if one.content_id:
+            html = html.replace(f"cid:{one.content_id}", inline(one.media_type, one.content))
+    return html
 
 
 def _figures(mail: str, playbook: Playbook) -> dict[str, JsonValue]:
@@ -91,12 +117,11 @@ def _news(playbook: Playbook, now: datetime) -> list[News]:
 
 def send(mail: Composed) -> str:
     """Send a mail through SES with the operator's own credentials; its message id. UsageError with SES's own reason."""
-    body = {"Text": {"Data": mail.text}, "Html": {"Data": mail.html}}
     try:
         got = boto3.client("sesv2", region_name=region()).send_email(
             FromEmailAddress=mail.sender,
             Destination={"ToAddresses": [mail.to]},
-            Content={"Simple": {"Subject": {"Data": mail.subject}, "Body": body}},
+            Content={"Simple": message(mail)},
         )
     except (BotoCoreError, ClientError) as exc:
         raise UsageError(f"SES did not take the mail: {exc}") from exc

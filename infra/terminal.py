@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -14,10 +16,11 @@ import typer
 from rich.console import Console
 
 from infra import ROOT
-from infra.mails import written
+from infra.mails import compile_mails, written
 from shared import playbook as playbooks
 from shared.errors import UsageError
 from shared.localtime import at_local, local_day
+from shared.mail import Mails
 from shared.playbook import Playbook
 
 MAILS = ROOT / "shared" / "mails"
@@ -36,6 +39,14 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 def read_playbook(file: Path) -> Playbook:
     """The playbook of a file; PlaybookError with everything that is wrong with it."""
     return playbooks.load(file, mails=written(MAILS))
+
+
+@contextmanager
+def compiled_mails() -> Iterator[Mails]:
+    """The mails as they are written now, compiled into a folder of this run's own."""
+    with TemporaryDirectory(prefix="flywheel-mails-") as folder:
+        compile_mails(MAILS, Path(folder))
+        yield Mails(Path(folder))
 
 
 def span(

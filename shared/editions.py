@@ -16,12 +16,12 @@ from shared.charts import png
 from shared.errors import Unavailable
 from shared.mail import Mails
 from shared.model import Edition, PlannedMail, SendId
-from shared.pages import Page, Pages
+from shared.pages import Page, Pages, inline
 from shared.playbook import Playbook
 from shared.recipients import manager_id
 from shared.report import Facts, Language, Report, ReportKind, build, csv_of
 from shared.report.model import ChartName
-from shared.reported import FIGURES, PAGE, PROGRAMME, REPORT, inside, packed, picture
+from shared.reported import FIGURES, PAGE, PROGRAMME, REPORT, packed, picture
 from shared.reporting import facts_of, newest
 
 
@@ -52,8 +52,8 @@ def page_of(one: Made, pages: Pages) -> Page:
         report.locale,
         community=report.community,
         report=report,
-        pictures={name: inside("image/png", content) for name, content in one.pictures.items()},
-        csv=inside("text/csv;charset=utf-8", one.csv),
+        pictures={name: inline("image/png", content) for name, content in one.pictures.items()},
+        csv=inline("text/csv;charset=utf-8", one.csv),
     )
 
 

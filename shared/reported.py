@@ -5,7 +5,6 @@ Knows nothing of how they are made, and so of no drawing: the mailer and the lin
 
 from __future__ import annotations
 
-from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -78,11 +77,6 @@ def page(edition: Edition, ends: datetime, app: App, now: datetime) -> Page:
 def packed(made: Page) -> bytes:
     """A page as it is kept: with its headers, so that a later deploy changes nothing of it."""
     return _PAGE.dump_json(made)
-
-
-def inside(media_type: str, content: bytes) -> str:
-    """A file as a URL that holds it."""
-    return f"data:{media_type};base64,{b64encode(content).decode()}"
 
 
 def _part(edition: Edition, name: str, app: App) -> bytes:

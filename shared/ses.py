@@ -49,7 +49,7 @@ class Ses:
                 FromEmailAddress=mail.sender,
                 ReplyToAddresses=[mail.reply_to] if mail.reply_to else [],
                 Destination={"ToAddresses": [mail.to]},
-                Content={"Simple": _message(mail)},
+                Content={"Simple": message(mail)},
                 EmailTags=[{"Name": "send", "Value": send_id.tag}],
                 ConfigurationSetName=self._configuration_set,
             )
@@ -62,7 +62,8 @@ class Ses:
         return Outcome("accepted", got["MessageId"])
 
 
-def _message(mail: Composed) -> MessageTypeDef:
+def message(mail: Composed) -> MessageTypeDef:
+    """A mail as SES's simple content."""
     message: MessageTypeDef = {
         "Subject": {"Data": mail.subject, "Charset": "UTF-8"},
         "Body": {
