@@ -48,3 +48,8 @@ def code() -> bundle.Asset:
 @pytest.fixture(scope="session")
 def layer() -> bundle.Asset:
     return bundle.layer("host")
+
+
+@pytest.fixture(scope="session")
+def drawing() -> bundle.Asset:
+    return bundle.layer("host", "report")

@@ -11,6 +11,7 @@ import pytest
 
 from infra import ROOT, bundle
 from shared.app import Settings
+from shared.store.sends import LINE
 from tests.infra.conftest import Template
 
 NO_NARROWER_RESOURCE = {"ses:GetAccount", "dynamodb:ListStreams"}
@@ -163,12 +164,19 @@ def test_secrets_outlive_the_stack(template: Template) -> None:
 
 def test_agenda_index_is_sparse_by_key(template: Template) -> None:
     (table,) = of_type(template, "AWS::DynamoDB::Table").values()
-    (index,) = table["GlobalSecondaryIndexes"]
+    (index,) = [one for one in table["GlobalSecondaryIndexes"] if one["IndexName"] == "agenda"]
     assert (index["IndexName"], [key["AttributeName"] for key in index["KeySchema"]]) == (
         "agenda",
         ["agenda", "due_at"],
     )
     assert index["Projection"] == {"ProjectionType": "ALL"}
+
+
+def test_the_ledger_by_day_holds_what_is_read_of_it_and_no_more(template: Template) -> None:
+    (table,) = of_type(template, "AWS::DynamoDB::Table").values()
+    (index,) = [one for one in table["GlobalSecondaryIndexes"] if one["IndexName"] == "sends"]
+    assert [key["AttributeName"] for key in index["KeySchema"]] == ["planned_on", "sk"]
+    assert index["Projection"] == {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(LINE)}
 
 
 def test_react_sees_only_new_log_items(template: Template) -> None:
@@ -195,7 +203,8 @@ def test_whatever_fails_ends_in_a_dead_letter_queue(template: Template) -> None:
     schedules = [one["Target"] for one in of_type(template, "AWS::Scheduler::Schedule").values()]
     assert all("OnFailure" in one["DestinationConfig"] for one in [*streams, *asynchronous])
     assert all("DeadLetterConfig" in one and "RetryPolicy" in one for one in [*rules, *schedules])
-    assert len(asynchronous) == len(rules) + len(schedules)
+    targets = {json.dumps(one["Arn"]) for one in [*rules, *schedules]}
+    assert {json.dumps({"Fn::GetAtt": [one["FunctionName"]["Ref"], "Arn"]}) for one in asynchronous} == targets
 
 
 @pytest.mark.parametrize(("queue", "worker"), [("Mail", "mailer"), ("Reward", "reward_notices")])
@@ -236,7 +245,42 @@ def test_every_dead_letter_queue_raises_an_alarm(template: Template) -> None:
 
 def test_schedules_pass_their_own_time(template: Template) -> None:
     for schedule in of_type(template, "AWS::Scheduler::Schedule").values():
-        assert json.loads(schedule["Target"]["Input"]) == {"scheduled_time": "<aws.scheduler.scheduled-time>"}
+        told = json.loads(schedule["Target"]["Input"])
+        assert told.pop("scheduled_time") == "<aws.scheduler.scheduled-time>"
+        assert set(told) <= {"kind"}
+
+
+def test_every_report_of_the_playbook_has_its_schedule_in_its_zone(template: Template) -> None:
+    schedules = of_type(template, "AWS::Scheduler::Schedule").values()
+    told = {
+        json.loads(one["Target"]["Input"]).get("kind"): (
+            one["ScheduleExpression"],
+            one["ScheduleExpressionTimezone"],
+        )
+        for one in schedules
+    }
+    del told[None]
+    assert told == {
+        "daily": ("cron(0 8 * * ? *)", "Europe/Berlin"),
+        "weekly": ("cron(0 8 ? * MON *)", "Europe/Berlin"),
+        "monthly": ("cron(0 8 1 * ? *)", "Europe/Berlin"),
+    }
+
+
+def test_only_the_function_that_makes_reports_can_draw(template: Template) -> None:
+    layers = {name: len(properties["Layers"]) for name, properties in functions(template).items()}
+    assert {name for name, count in layers.items() if count > 1} == {"manager_report"}
+    assert functions(template)["manager_report"]["MemorySize"] == 512
+
+
+def test_who_makes_reports_changes_nothing_but_them(template: Template) -> None:
+    assert actions_of(template, "manager_report", "dynamodb") == {
+        "dynamodb:GetItem",
+        "dynamodb:BatchGetItem",
+        "dynamodb:Query",
+        "dynamodb:PutItem",
+    }
+    assert actions_of(template, "manager_report", "ses") == set()
 
 
 def test_public_routes_are_these_and_throttled(template: Template) -> None:
