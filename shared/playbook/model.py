@@ -263,6 +263,7 @@ class Playbook(Frozen):
     mails: dict[Key, Mail] = Field(min_length=1)
     onboarding: Onboarding
     reengagement: Reengagement
+    levels: list[Key] = Field(min_length=1)
     referrals: Referrals
     bonuses: dict[Key, Bonus] = {}
     content: Content
@@ -307,6 +308,9 @@ class Playbook(Frozen):
         ):
             if self._part(part):
                 yield f"{part}.{key}", "mail", getattr(self._part(part), key), "mails"
+        for at, rule in enumerate(self.referrals.rewards) if self._part("referrals") else ():
+            if rule.level:
+                yield f"referrals.rewards[{at}].level", "level", rule.level, "levels"
         for name, one in self._part("managers").items():
             yield f"managers.{name}.locale", "locale", one.locale, "locales"
 
