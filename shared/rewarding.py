@@ -6,7 +6,7 @@ until its case is closed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from shared.app import App
@@ -97,12 +97,15 @@ def carry_out(step: Step, case: Case, app: App, now: datetime) -> None:
     for reward in step.grant:
         if not _grant(reward, case, app):
             return  # it was granted meanwhile, or the referral counts no more, or two proved to be one: look again
-    if step.announce:
-        app.notices.put(
-            [RewardNotice(member_id=one.member_id, rule=one.rule, about="granted") for one in step.announce]
-        )
-        for reward in step.announce:
-            app.store.note_reward(reward, "announced_at", now)
+        _announce([reward], app, now)
+    _announce(step.announce, app, now)
+
+
+def _announce(rewards: Sequence[Reward], app: App, now: datetime) -> None:
+    if rewards:
+        app.notices.put([RewardNotice(member_id=one.member_id, rule=one.rule, about="granted") for one in rewards])
+    for reward in rewards:
+        app.store.note_reward(reward, "announced_at", now)
 
 
 def _grant(reward: Reward, case: Case, app: App) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.events import CommunityEvent, MemberLeft, PurchaseRefunded
 from shared.fraud import evidence, long_a_member
@@ -17,6 +17,9 @@ from shared.playbook import Playbook, RewardRule
 
 NAME = "referrals"
 KEY = "referral"
+
+AGAIN = timedelta(minutes=5)
+"""How long after a reward was granted it is looked whether it was announced."""
 
 OF_IDENTITY = frozenset({"self", "cycle", "member_before"})
 """What may come out about a referral after it counted, when two members prove to be one person."""
@@ -55,7 +58,10 @@ class Move:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """The one next step of a case: at most one of these, and when to look again; None when nothing is left to do."""
+    """The one next step of a case: at most one of these, and when to look again; None when nothing is left to do.
+
+    What is granted is announced with it.
+    """
 
     attribute: Attribution | None = None
     moves: Sequence[Move] = ()
@@ -248,8 +254,11 @@ def _reward(case: Case, playbook: Playbook, now: datetime) -> Step:
     new = [one for one in due if not any((member_id, one.rule) in granted for member_id in known[one.member_id])]
     if new:
         return Step(grant=new, look_at=now)
-    # Also what another case granted and could not hand on any more: it may be closed for good.
-    return Step(announce=[one for one in case.rewards if one.announced_at is None and one.id not in case.reversed])
+    # Who grants announces at once. What was left by who could not any more is announced by any other case; what was
+    # granted at this very moment may be in somebody's hands.
+    left = [one for one in case.rewards if one.announced_at is None and one.id not in case.reversed]
+    fresh = any(one.granted_at >= now for one in left)
+    return Step(announce=[one for one in left if one.granted_at < now], look_at=now + AGAIN if fresh else None)
 
 
 def earned(case: Case, playbook: Playbook) -> list[RewardRule]:
