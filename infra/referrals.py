@@ -381,7 +381,9 @@ def _standing(member: Member, bonds: Bonds, playbook: Playbook) -> tuple[int, tu
     """How many people count whom a member brought, and the reward that comes next with its threshold."""
     fellows = [one for one in bonds.people.values() if one.id != member.id]
     count = qualified_count(Case(referee=member, touches=(), referrals=bonds.referrals, fellows=fellows))
-    ahead = [(rule.at, rule.key) for rule in playbook.referrals.rewards if rule.at is not None and rule.at > count]
+    had = {reward.rule for reward in bonds.rewards}
+    rules = [rule for rule in playbook.referrals.rewards if rule.key not in had]
+    ahead = [(rule.at, rule.key) for rule in rules if rule.at is not None and rule.at > count]
     at, key = min(ahead, default=(0, ""))
     return count, (key, at) if key else None
 

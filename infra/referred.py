@@ -26,6 +26,8 @@ VOIDS = {
 
 EVIDENCE = {
     "self": "they share an address with who brought them, or are the same member",
+    "referrer_banned": "who brought them was removed or banned",
+    "not_a_member": "they are staff, or a bot",
     "cycle": "they had themselves brought whoever brought them, directly or through others",
     "disposable_address": "their address is of a provider of throw-away addresses",
     "never_active": "they have never been seen doing anything",

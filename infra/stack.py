@@ -171,7 +171,7 @@ class Flywheel(cdk.Stack):
         self._may("react", read_secret, self.links_secret.secret_arn)
 
         rewards = self.reward_queue.queue_arn
-        self._may("referral_rewards", (*READ, *WRITE), table, agenda)
+        self._may("referral_rewards", (*READ, *WRITE, "dynamodb:ConditionCheckItem"), table, agenda)
         self._may("referral_rewards", enqueue, rewards)
         self._may("reward_notices", (*READ, *WRITE), table)
         self._may("reward_notices", enqueue, mails)

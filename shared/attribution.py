@@ -6,15 +6,18 @@ A touch is a fact; which one counts is decided when the settling time is over.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.app import App
 from shared.errors import InvalidToken
 from shared.events import CommunityEvent, MemberJoined, MemberUpdated, ReferralSignedUp
-from shared.members import touch
+from shared.members import here_since, touch
 from shared.model import Due, Identity, Member, Touch
 from shared.programmes.referrals import KEY, NAME, takes_up, void_of
 from shared.store import keys
+
+CLOCKS_DIFFER = timedelta(minutes=5)
+"""So much a platform's clock may be behind ours."""
 
 
 def refer(events: Iterable[CommunityEvent], member: Member, app: App, now: datetime) -> None:
@@ -28,7 +31,8 @@ def refer(events: Iterable[CommunityEvent], member: Member, app: App, now: datet
     if touches:
         earliest = min(told.at for told in touches)
         member = app.store.change_member(member.id, lambda current: touch(current, earliest), known=member) or member
-        _take_up(member.id, min(told.told_at for told in touches) + app.playbook.referrals.settle_after, app, now)
+        if app.store.referee([member.id, *sorted(member.absorbed)]).attribution is None:  # else it is final
+            _take_up(member.id, min(told.told_at for told in touches) + app.playbook.referrals.settle_after, app, now)
     if any(takes_up(event, member, app.playbook) for event in events):
         _take_up(member.id, now, app, now)
 
@@ -51,22 +55,32 @@ def touches_of(event: CommunityEvent, referee: Member, app: App) -> list[Touch]:
     if isinstance(event, MemberJoined | MemberUpdated) and event.invited_by:
         lookup = keys.identity(Identity(event.platform, event.invited_by))
         referrer = app.store.owners([lookup]).get(lookup)
-        found += [_touch(event, referee, referrer, "invitation")] if referrer else []
+        # Whenever it is told, they took it when they came.
+        came = min(event.occurred_at, here_since(referee))
+        found += [_touch(event, referee, referrer, "invitation", at=came)] if referrer else []
+    return [*found, *_left_on_join_page(event, referee, app)]
+
+
+def _left_on_join_page(event: CommunityEvent, referee: Member, app: App) -> list[Touch]:
+    """The invitations that an address took on our join page before its owner came; later, anybody might leave it."""
     vouched = isinstance(event, MemberJoined | MemberUpdated) and event.profile.email_verified and event.profile.email
-    if vouched and app.playbook.referrals.join_url is None:
-        found += [
-            told.model_copy(update={"referee_id": referee.id, "told_at": event.received_at})
-            for told in app.store.invited(vouched)
-            if _is_fresh(told.at, event, app)
-        ]
-    return found
+    since = here_since(referee)
+    if not vouched or app.playbook.referrals.join_url is not None or not _is_fresh(since, event, app):
+        return []
+    return [
+        told.model_copy(update={"referee_id": referee.id, "told_at": event.received_at})
+        for told in app.store.invited(vouched)
+        if _is_fresh(told.at, event, app) and told.told_at <= since + CLOCKS_DIFFER
+    ]
 
 
 def _signed_up(event: ReferralSignedUp, referee: Member, app: App) -> list[Touch]:
     """The click that the sign-up hands back, else the code that was entered."""
     clicked = _click(event.ref, app) if event.ref else None
     if clicked and _is_fresh(clicked[1], event, app):
-        return [_touch(event, referee, clicked[0], "link", at=clicked[1])]
+        ours = app.playbook.referrals.utm  # what the click led on with, where the sign-up hands nothing back
+        told = _touch(event, referee, clicked[0], "link", at=clicked[1])
+        return [told.model_copy(update={"utm": told.utm or ours})]
     owner = _owner(event.code, app) if event.code else None
     return [_touch(event, referee, owner, "code")] if owner else []
 

@@ -47,21 +47,20 @@ def evidence(
     `upline` are the ids of who brought the referrer, who brought those, and so on; `others` are the referrer's other
     referrals, `fellows` their referees.
     """
+    hour, day = timedelta(hours=1), timedelta(days=1)
+    busy = {within: _busier(referee, others, fellows, referral, within) for within in (hour, day)}
+    limits = rules.suspicion
     found = [
         ("self", _same_person(referee, referrer)),
         ("cycle", referee.id in upline),
+        ("referrer_banned", referrer.status in ("removed", "banned")),
+        ("not_a_member", referee.role != "member"),
         ("member_before", long_a_member(referee, referral.touched_at, rules)),
         ("disposable_address", bool(referee.email) and is_disposable(referee.email or "")),
         ("never_active", referee.last_active_at is None),
-        (
-            f"more_than_{rules.suspicion.an_hour}_an_hour",
-            _busier(others, referral, timedelta(hours=1)) > rules.suspicion.an_hour,
-        ),
-        (
-            f"more_than_{rules.suspicion.a_day}_a_day",
-            _busier(others, referral, timedelta(days=1)) > rules.suspicion.a_day,
-        ),
-        (f"more_than_{rules.suspicion.one_payer}_on_one_payer", _sharing(referee, fellows) > rules.suspicion.one_payer),
+        (f"more_than_{limits.an_hour}_an_hour", busy[hour] > limits.an_hour),
+        (f"more_than_{limits.a_day}_a_day", busy[day] > limits.a_day),
+        (f"more_than_{limits.one_payer}_on_one_payer", _sharing(referee, [*fellows, referrer]) > limits.one_payer),
     ]
     return [what for what, holds in found if holds]
 
@@ -79,13 +78,23 @@ def _same_person(one: Member, other: Member) -> bool:
     )
 
 
-def _busier(others: Sequence[Referral], referral: Referral, within: timedelta) -> int:
-    """The most referees that were attributed within such a stretch of time that has this one in it."""
-    moments = sorted([one.touched_at for one in others] + [referral.touched_at])
-    starts = [start for start in moments if start <= referral.touched_at <= start + within]
+def _busier(
+    referee: Member, others: Sequence[Referral], fellows: Sequence[Member], referral: Referral, within: timedelta
+) -> int:
+    """The most referees that were touched, or joined, within such a stretch of time that has this one in it.
+
+    Both, for a click can be kept and used later, and one link can be followed by many who join much later.
+    """
+    touched = _most([one.touched_at for one in others], referral.touched_at, within)
+    return max(touched, _most([here_since(fellow) for fellow in fellows], here_since(referee), within))
+
+
+def _most(others: Sequence[datetime], mine: datetime, within: timedelta) -> int:
+    moments = [*others, mine]
+    starts = [start for start in moments if start <= mine <= start + within]
     return max(sum(start <= moment <= start + within for moment in moments) for start in starts)
 
 
-def _sharing(referee: Member, fellows: Sequence[Member]) -> int:
-    """How many referees, this one among them, paid with something that this one paid with."""
-    return 1 + sum(bool(fellow.payers & referee.payers) for fellow in fellows) if referee.payers else 0
+def _sharing(referee: Member, others: Sequence[Member]) -> int:
+    """How many people, the referee among them, paid with something that they paid with."""
+    return 1 + sum(bool(other.payers & referee.payers) for other in others) if referee.payers else 0

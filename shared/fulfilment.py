@@ -23,7 +23,7 @@ from shared.model import Due, Member, PlannedMail, Reversal, Reward, RewardNotic
 from shared.outgoing import Answer, post
 from shared.playbook.referrals import RewardWebhook
 from shared.programmes import referrals
-from shared.rewarding import gather
+from shared.rewarding import qualified_of
 from shared.store.keys import AGENDA_SHARDS
 
 AGENDA = "reward_notices"
@@ -167,20 +167,15 @@ def _plan_mail(told: Told, app: App, now: datetime) -> None:
     rule = next((one for one in rules.rewards if one.key == told.reward.rule), None)
     if told.kind != "reward.granted" or rule is None or told.member is None:
         return
+    qualified = qualified_of(told.reward.member_id, app) if rule.to == "referrer" else 0
     planned = PlannedMail(
         send_id=str(SendId(referrals.NAME, rule.key, told.member.id)),
         mail=rules.mail if rule.to == "referrer" else rules.referee_mail,
         planned_at=now,
-        figures={"rule": rule.key, "qualified": _qualified(told.reward, app) if rule.to == "referrer" else 0},
+        figures={"rule": rule.key, "qualified": qualified},
     )
     if app.queue.put([planned]):
         raise Unavailable("the mail queue refused the mail of a reward")
-
-
-def _qualified(reward: Reward, app: App) -> int:
-    """How many people the referrer has brought that count, by now; as it was counted when the reward was granted."""
-    case = gather(reward.because, app)
-    return referrals.qualified_count(case) if case else 0
 
 
 # --- the receiver --------------------------------------------------------------------------------

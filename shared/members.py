@@ -6,7 +6,7 @@ the same moment the same one wins whichever came first.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -164,9 +164,10 @@ def here_since(member: Member) -> datetime:
     return member.joined_at or min(moment for moment in seen if moment)
 
 
-def raise_to(member: Member, level: str) -> Member:
-    """The member after they were given a level."""
-    return member.model_copy(update={"level": level})
+def raise_to(member: Member, level: str, levels: Sequence[str]) -> Member:
+    """The member after they were given a level, of those in order; who has that or a higher one keeps it."""
+    has = levels.index(member.level) if member.level in levels else -1
+    return member if has >= levels.index(level) else member.model_copy(update={"level": level})
 
 
 def choose(member: Member, *, locale: str | None, hour: int | None, at: datetime) -> Member:

@@ -286,7 +286,8 @@ class Referral(Frozen):
 class Reward(Frozen):
     """Something granted to a member, once: `rule` is the playbook's key, `because` the referee whose referral did it.
 
-    `fulfilled_at` is when its receiver took it, `refused_at` when they said they never will.
+    `at` is how many referees the rule asked for then, None for a referee's own. `announced_at` is when telling of it
+    was handed on, `fulfilled_at` is when its receiver took it, `refused_at` when they said they never will.
     """
 
     member_id: str
@@ -294,8 +295,10 @@ class Reward(Frozen):
     gives: Gift
     days: int | None = None
     level: str | None = None
+    at: int | None = None
     because: str
     granted_at: Utc
+    announced_at: Utc | None = None
     fulfilled_at: Utc | None = None
     refused_at: Utc | None = None
 

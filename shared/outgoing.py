@@ -135,7 +135,7 @@ def why_refused(address: Address, *, allow_private: bool = False) -> str | None:
         return why_refused(inner, allow_private=allow_private)
     found = (
         ("the metadata address", address == _METADATA),
-        ("link-local", address.is_link_local),
+        ("link-local", address.is_link_local or (address.version == 6 and address.is_site_local)),
         ("multicast", address.is_multicast),
         ("unspecified", address.is_unspecified),
         ("reserved", address.is_reserved and not address.is_loopback),

@@ -47,6 +47,12 @@ PREVIEWS = (
     "pinterestbot",
     "embedly",  # what many forums fetch their previews with
     "iframely",
+    "onebox",  # Discourse
+    "viber",
+    "mastodon",
+    "cardyb",  # Bluesky
+    "microsoftpreview",
+    "google-pagerenderer",
     "googlebot",
     "bingbot",
     "bingpreview",
@@ -84,13 +90,16 @@ def join(request: Visit, app: App, now: datetime) -> Page:
     if app.playbook.referrals.join_url is not None:
         raise InvalidToken("the community has a join page of its own")
     tokens = [request.field("ref"), request.query.get("ref", "")]
-    invitation = next(iter(_invitations(tokens, app, now)), None) or _first_touch(request, app, now)
+    remembered = _first_touch(request, app, now)
+    invitation = remembered or next(iter(_invitations(tokens, app, now)), None)
     referrer = app.store.survivor(invitation.referrer_id) if invitation else None
     if invitation is None or referrer is None:
         return _way_on(request, app, invited=False)  # there is nothing to remember, so no address is asked for
     if request.method != "POST":
         return _ask(request, invitation, referrer, app)
-    return _answer(request, invitation, referrer, app=app, now=now)
+    # Anybody can hand on an old token; that the click was theirs only the cookie says.
+    touched_at = remembered.clicked_at if remembered else now
+    return _answer(request, invitation, referrer, touched_at, app=app, now=now)
 
 
 # --- the link ------------------------------------------------------------------------------------
@@ -156,13 +165,9 @@ def _target(playbook: Playbook) -> str:
 
 def _attributed_target(token: str, playbook: Playbook) -> str:
     """The join page with what it is to be told; a query of its own stays as it is, but for names that are ours."""
-    parts, ours = urlsplit(_target(playbook)), {**_utm(playbook), "ref": token}
+    parts, ours = urlsplit(_target(playbook)), {**playbook.referrals.utm, "ref": token}
     theirs = [pair for pair in parts.query.split("&") if pair and unquote_plus(pair.partition("=")[0]) not in ours]
     return urlunsplit(parts._replace(query="&".join([*theirs, urlencode(ours)])))
-
-
-def _utm(playbook: Playbook) -> dict[str, str]:
-    return {"utm_source": "referral", "utm_medium": "member", "utm_campaign": playbook.referrals.campaign}
 
 
 # --- our own join page ---------------------------------------------------------------------------
@@ -185,7 +190,9 @@ def _ask(
     )
 
 
-def _answer(request: Visit, invitation: Invitation, referrer: Member, *, app: App, now: datetime) -> Page:
+def _answer(
+    request: Visit, invitation: Invitation, referrer: Member, touched_at: datetime, *, app: App, now: datetime
+) -> Page:
     written = request.field("email").strip()
     address = usable_address(written) if len(written) <= LONGEST_ADDRESS else None
     wanted = {"email": address, "consent": request.field("consent")}
@@ -195,10 +202,10 @@ def _answer(request: Visit, invitation: Invitation, referrer: Member, *, app: Ap
     touch = Touch(
         referee_id="",  # whoever appears with the address
         referrer_id=referrer.id,
-        at=invitation.clicked_at,
+        at=touched_at,
         told_at=now,
         source="join_page",
-        utm=_utm(app.playbook),
+        utm=app.playbook.referrals.utm,
     )
     for form in sorted({written, address}):  # a platform may tell of a Cyrillic domain in either form
         app.store.note_invited(form, touch)

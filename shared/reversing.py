@@ -5,24 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from shared.model import Member, Reward
-from shared.playbook import Playbook
-from shared.programmes.referrals import Case, qualified_count
+from shared.programmes.referrals import Case, people_brought
 
 
-def to_reverse(case: Case, playbook: Playbook) -> list[Reward]:
+def to_reverse(case: Case) -> list[Reward]:
     """The rewards that the case as it stands does not bear, whether they were taken back already or not.
 
-    Of the referrer: those for more referees than remain qualified. Of the referee: what they got for being brought,
-    unless their referral counts. What the playbook has no rule for any more is left alone: nobody knows its threshold.
+    Of the referrer: those for more referees, as was asked when they were granted, than remain. Those in review remain
+    until somebody decides: a reward that is taken back never comes again. Of the referee: what they got for being
+    brought, unless their referral counts.
     """
-    count = qualified_count(case)
+    count = people_brought(case, "qualified", "in_review")
     referees, referrers = _ids(case.referee), _ids(case.referrer)
     everywhere = [*case.referrals, *case.elsewhere]
     counts = any(one.status == "qualified" and one.referee_id in referees for one in everywhere)
-    thresholds = {rule.key: rule.at for rule in playbook.referrals.rewards if rule.to == "referrer" and rule.at}
-    own = {rule.key for rule in playbook.referrals.rewards if rule.to == "referee"}
-    too_many = [one for one in case.rewards if one.member_id in referrers and thresholds.get(one.rule, 0) > count]
-    unearned = [one for one in case.rewards if one.member_id in referees and one.rule in own and not counts]
+    too_many = [one for one in case.rewards if one.member_id in referrers and (one.at or 0) > count]
+    unearned = [one for one in case.rewards if one.member_id in referees and one.at is None and not counts]
     return [*too_many, *unearned]
 
 

@@ -136,7 +136,7 @@ def _to_take_back(case: Case, moves: Sequence[Move], app: App) -> list[Reward]:
     """What is to be reversed, and what this very rejection reversed before: nobody knows whether that was told."""
     since = min(move.to.at for move in moves)
     reversed_at = {(one.member_id, one.rule): one.at for one in _reversals(case, app.store)}
-    unearned = to_reverse(case, app.playbook)
+    unearned = to_reverse(case)
     return [one for one in unearned if reversed_at.get((one.member_id, one.rule), since) >= since]
 
 

@@ -6,15 +6,14 @@ until its case is closed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from functools import partial
 
 from shared.app import App
 from shared.errors import FlywheelError
 from shared.members import raise_to
-from shared.model import Attribution, Due, Member, Referral, RewardNotice
-from shared.programmes.referrals import NAME, Case, Step, decide
+from shared.model import Attribution, Due, Member, Referral, Reward, RewardNotice
+from shared.programmes.referrals import NAME, Case, Step, decide, qualified_count, referral_of
 from shared.store.keys import AGENDA_SHARDS
 
 PAGE = 25
@@ -53,7 +52,8 @@ def look(due: Due, app: App, now: datetime) -> None:
     for _ in range(STEPS):
         case = gather(due.member_id, app)
         step = decide(case, app.playbook, now) if case else Step()
-        carry_out(step, app)
+        if case is not None:
+            carry_out(step, case, app, now)
         if step.look_at is None:
             app.store.done(due)
             return
@@ -88,20 +88,40 @@ def gather(referee_id: str, app: App) -> Case | None:
     )
 
 
-def carry_out(step: Step, app: App) -> None:
-    """Do what a step says, each part as often as one likes."""
+def carry_out(step: Step, case: Case, app: App, now: datetime) -> None:
+    """Do what a step of a case says, each part as often as one likes."""
     if step.attribute is not None:
         app.store.attribute(step.attribute)
     for move in step.moves:
         app.store.settle_referral(move.to, was=move.was)
     for reward in step.grant:
-        if (level := reward.level) is not None:  # first: once the reward stands, nobody comes here for it again
-            app.store.change_member(reward.member_id, partial(raise_to, level=level))
-        app.store.grant(reward)
-    if step.announce:
-        app.notices.put(
-            [RewardNotice(member_id=one.member_id, rule=one.rule, about="granted") for one in step.announce]
-        )
+        if not _grant(reward, case, app):
+            return  # it was granted meanwhile, or the referral counts no more, or two proved to be one: look again
+        _announce([reward], app, now)
+    _announce(step.announce, app, now)
+
+
+def _announce(rewards: Sequence[Reward], app: App, now: datetime) -> None:
+    if rewards:
+        app.notices.put([RewardNotice(member_id=one.member_id, rule=one.rule, about="granted") for one in rewards])
+    for reward in rewards:
+        app.store.note_reward(reward, "announced_at", now)
+
+
+def _grant(reward: Reward, case: Case, app: App) -> bool:
+    to = case.referee if reward.member_id == case.referee.id else case.referrer
+    raised = raise_to(to, reward.level, app.playbook.levels) if to and reward.level else to
+    level = raised.level if to and raised and raised.level != to.level else None
+    return app.store.grant(reward, to=to, by=referral_of(case), level=level)
+
+
+def qualified_of(member_id: str, app: App) -> int:
+    """How many people a member has brought that count, by now."""
+    member = app.store.survivor(member_id)
+    if member is None:
+        return 0
+    referrals = app.store.standing(_ids(member)).referrals
+    return qualified_count(Case(referee=member, touches=(), referrals=referrals, fellows=_people(referrals, app)))
 
 
 def _people(referrals: Iterable[Referral], app: App) -> list[Member]:

@@ -60,7 +60,7 @@ def send_planned(planned: PlannedMail, app: App, now: datetime, *, pause: Pause 
     if taken is not None:
         return _already(taken, planned, app, now)
     with _released_unless_settled(Claim(claimed), app, now) as claim:
-        facts = _gather(claimed.member_id, pause, app)
+        facts = _gather(claimed, pause, app)
         why_not = why_not_send(facts, planned, playbook=app.playbook, now=now)
         if why_not is not None and why_not.until is not None:
             return _defer(claim, planned, app, now, why_not.until, why_not.reason)
@@ -185,10 +185,15 @@ def _released_unless_settled(claim: Claim, app: App, now: datetime) -> Iterator[
             app.store.settle(claim.send, SendStatus.DEFERRED, now, reason="error")
 
 
-def _gather(member_id: str, pause: Pause | None, app: App) -> Facts:
-    """What is known of a mail's member, or of the manager it is for, as of now."""
-    member, dues, sends = app.store.ledger(member_id)
-    member = member or manager_of(member_id, app.playbook)
+def _gather(claimed: Send, pause: Pause | None, app: App) -> Facts:
+    """What is known of a mail's member, or of the manager it is for, as of now.
+
+    A service mail to who proved to be another member since goes to that one; of marketing the other has their own.
+    """
+    member, dues, sends = app.store.ledger(claimed.member_id)
+    member = member or manager_of(claimed.member_id, app.playbook)
+    if member is not None and member.merged_into and app.playbook.mails[claimed.mail].class_ == "service":
+        member = app.store.survivor(member.merged_into) or member
     for absorbed in sorted(member.absorbed) if member else ():
         sends += app.store.ledger(absorbed).sends
     return Facts(member=member, dues=dues, sends=sends, pause=pause)

@@ -45,7 +45,7 @@ FRIENDS = (
     Friend(number=21, by=BRINGER, door="code", hour=EARLY),
     Friend(number=23, by=BRINGER, door="join page", hour=EARLY),
     Friend(number=25, by=BRINGER, door="link", hour=EARLY),
-    Friend(number=29, by=BRINGER, door="link", hour=EARLY),
+    Friend(number=29, by=BRINGER, door="link", hour=LATE),
     Friend(number=33, by=BRINGER, door="code", hour=EARLY, leaves_on=5),
     Friend(number=39, by=DOUBLE, door="code", hour=EARLY, email=f"member{DOUBLE}+friend@example.com"),
     Friend(number=31, by=BRINGER, door="link", hour=LATE),

@@ -264,6 +264,7 @@ class Playbook(Frozen):
     mails: dict[Key, Mail] = Field(min_length=1)
     onboarding: Onboarding
     reengagement: Reengagement
+    levels: list[Key] = Field(min_length=1)
     referrals: Referrals
     bonuses: dict[Key, Bonus] = {}
     content: Content
@@ -315,6 +316,9 @@ class Playbook(Frozen):
         for kind, report in self.reports.kinds.items() if self._part("reports") else ():
             for at, name in enumerate(report.to):
                 yield f"reports.{kind}.to[{at}]", "manager", name, "managers"
+        for at, rule in enumerate(self.referrals.rewards) if self._part("referrals") else ():
+            if rule.level:
+                yield f"referrals.rewards[{at}].level", "level", rule.level, "levels"
         for name, one in self._part("managers").items():
             yield f"managers.{name}.locale", "locale", one.locale, "locales"
 

@@ -81,6 +81,11 @@ class Referrals(Frozen):
     rewards: list[RewardRule] = Field(min_length=1)
     webhook: RewardWebhook | None = None
 
+    @property
+    def utm(self) -> dict[str, str]:
+        """The UTM parameters of every link."""
+        return {"utm_source": "referral", "utm_medium": "member", "utm_campaign": self.campaign}
+
     @model_validator(mode="after")
     def _rewards_can_be_told_apart(self) -> Referrals:
         raise_problems([*self._keys_twice(), *self._kinds_twice(), *self._one_mail_for_both()])

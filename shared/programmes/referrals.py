@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.events import CommunityEvent, MemberLeft, PurchaseRefunded
 from shared.fraud import evidence, long_a_member
@@ -17,6 +17,9 @@ from shared.playbook import Playbook, RewardRule
 
 NAME = "referrals"
 KEY = "referral"
+
+AGAIN = timedelta(minutes=5)
+"""How long after a reward was granted it is looked whether it was announced."""
 
 OF_IDENTITY = frozenset({"self", "cycle", "member_before"})
 """What may come out about a referral after it counted, when two members prove to be one person."""
@@ -55,7 +58,10 @@ class Move:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """The one next step of a case: at most one of these, and when to look again; None when nothing is left to do."""
+    """The one next step of a case: at most one of these, and when to look again; None when nothing is left to do.
+
+    What is granted is announced with it.
+    """
 
     attribute: Attribution | None = None
     moves: Sequence[Move] = ()
@@ -104,7 +110,7 @@ def decide(case: Case, playbook: Playbook, now: datetime) -> Step:
         return Step()
     if elsewhere := _undone_elsewhere(case, now):
         return Step(moves=elsewhere, look_at=now)
-    mine = _mine(case)
+    mine = referral_of(case)
     if mine is None:
         return Step(moves=[Move(to=_attributed(case, case.attribution, case.referrer, now), was=None)], look_at=now)
     if mine.status == "attributed":
@@ -153,7 +159,8 @@ def _undone_elsewhere(case: Case, now: datetime) -> list[Move]:
     return moves
 
 
-def _mine(case: Case) -> Referral | None:
+def referral_of(case: Case) -> Referral | None:
+    """The one referral of a case: of the referee's, under whatever ids, the one that came furthest."""
     ids = _ids(case.referee)
     ours = [referral for referral in case.referrals if referral.referee_id in ids]
     furthest = ("attributed", "voided", "in_review", "rejected", "qualified")
@@ -247,12 +254,11 @@ def _reward(case: Case, playbook: Playbook, now: datetime) -> Step:
     new = [one for one in due if not any((member_id, one.rule) in granted for member_id in known[one.member_id])]
     if new:
         return Step(grant=new, look_at=now)
-    ids = _ids(case.referee)
-    return Step(announce=[one for one in case.rewards if one.because in ids and _is_to_be_told(one, case)])
-
-
-def _is_to_be_told(reward: Reward, case: Case) -> bool:
-    return reward.fulfilled_at is None and reward.refused_at is None and reward.id not in case.reversed
+    # Who grants announces at once. What was left by who could not any more is announced by any other case; what was
+    # granted at this very moment may be in somebody's hands.
+    left = [one for one in case.rewards if one.announced_at is None and one.id not in case.reversed]
+    fresh = any(one.granted_at >= now for one in left)
+    return Step(announce=[one for one in left if one.granted_at < now], look_at=now + AGAIN if fresh else None)
 
 
 def earned(case: Case, playbook: Playbook) -> list[RewardRule]:
@@ -267,9 +273,14 @@ def earned(case: Case, playbook: Playbook) -> list[RewardRule]:
 
 def qualified_count(case: Case) -> int:
     """How many people have qualified: two members who proved to be one person are one."""
+    return people_brought(case, "qualified")
+
+
+def people_brought(case: Case, *statuses: ReferralStatus) -> int:
+    """How many people the referrer brought whose referrals stand so."""
     survivor = {merged: fellow.id for fellow in [*case.fellows, case.referee] for merged in fellow.absorbed}
-    qualified = [referral.referee_id for referral in case.referrals if referral.status == "qualified"]
-    return len({survivor.get(referee, referee) for referee in qualified})
+    brought = [referral.referee_id for referral in case.referrals if referral.status in statuses]
+    return len({survivor.get(referee, referee) for referee in brought})
 
 
 def _ids(member: Member) -> set[str]:
@@ -284,6 +295,7 @@ def _reward_of(rule: RewardRule, case: Case, now: datetime) -> Reward:
         gives=rule.gives,
         days=rule.days,
         level=rule.level,
+        at=rule.at,
         because=case.referee.id,
         granted_at=now,
     )

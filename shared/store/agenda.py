@@ -105,8 +105,7 @@ class Agenda(Table):
         return self._write(
             "put_item",
             Item=item,
-            ConditionExpression="version = :version",
-            ExpressionAttributeValues=attributes({":version": due.version}),
+            **_unmoved(due),
         )
 
     def done(self, due: Due) -> bool:
@@ -114,8 +113,7 @@ class Agenda(Table):
         return self._write(
             "delete_item",
             Key=key(keys.due(due.programme, due.member_id, due.key)),
-            ConditionExpression="version = :version",
-            ExpressionAttributeValues=attributes({":version": due.version}),
+            **_unmoved(due),
         )
 
     def wake(self, programme: str, member_id: str, item_key: str, at: datetime) -> bool:
@@ -127,3 +125,11 @@ class Agenda(Table):
             ConditionExpression="due_at > :at",
             ExpressionAttributeValues=attributes({":at": keys.due_at(at), ":one": 1}),
         )
+
+
+def _unmoved(due: Due) -> dict[str, Any]:
+    """The condition that an item is still this one: one that was done and put there anew begins at version 0 again."""
+    return {
+        "ConditionExpression": "version = :version AND due_at = :due_at",
+        "ExpressionAttributeValues": attributes({":version": due.version, ":due_at": keys.due_at(due.due_at)}),
+    }

@@ -6,7 +6,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from shared.model import Attribution, Milestone, Referral, ReferralStatus, Reversal, Reward, Touch, Void, stamp
+from shared.model import (
+    Attribution,
+    Member,
+    Milestone,
+    Referral,
+    ReferralStatus,
+    Reversal,
+    Reward,
+    Touch,
+    Void,
+    stamp,
+)
 from shared.store import keys
 from shared.store.items import expiry
 from shared.store.table import Table
@@ -124,11 +135,25 @@ class Referrals(Table):
 
     # --- rewards ---------------------------------------------------------------------------------
 
-    def grant(self, reward: Reward) -> bool:
-        """Grant a reward, once for ever; False when it was granted before."""
+    def grant(
+        self, reward: Reward, *, to: Member | None = None, by: Referral | None = None, level: str | None = None
+    ) -> bool:
+        """Grant a reward, once for ever, and give the member a `level` with it; False when it was granted before.
+
+        It is granted only while `to` is who they were, nobody else having proved to be them, and `by` counts: False
+        otherwise, too.
+        """
         milestone = Milestone(kind="granted", at=reward.granted_at, member_id=reward.member_id, about=reward.rule)
         where = keys.reward(reward.member_id, reward.rule)
-        return self._together([_new(where, reward.model_dump(mode="json")), _mark(milestone)])
+        writes = [_new(where, reward.model_dump(mode="json")), _mark(milestone)]
+        if by is not None:
+            writes.append(_still(keys.referral(by.referrer_id, by.referee_id), "#status = :was", was="qualified"))
+        if to is not None and level is not None:
+            writes.append(_raised(to, level))
+        elif to is not None:
+            same = "attribute_not_exists(merged_into) AND absorbed = :was"
+            writes.append(_still(keys.member(to.id), same, was=sorted(to.absorbed)))
+        return self._together(writes)
 
     def reward(self, member_id: str, rule: str) -> Reward | None:
         """A reward as of now."""
@@ -136,7 +161,7 @@ class Referrals(Table):
         return Reward.model_validate(_plain(item, Reward)) if item else None
 
     def note_reward(self, reward: Reward, moment: str, at: datetime) -> bool:
-        """Note once that a reward was `fulfilled_at` or `refused_at`."""
+        """Note once that a reward was `announced_at`, `fulfilled_at` or `refused_at`."""
         return self._write(
             "update_item",
             Key=key(keys.reward(reward.member_id, reward.rule)),
@@ -200,6 +225,24 @@ def _replaced(where: keys.Key, plain: dict[str, Any], name: str, was: str) -> di
         "ExpressionAttributeValues": attributes({":was": was}),
     }
     return {"Put": {**_put(where, plain)["Put"], **condition}}
+
+
+def _still(where: keys.Key, condition: str, *, was: object) -> dict[str, Any]:
+    check = {"Key": key(where), "ConditionExpression": condition}
+    names = {"ExpressionAttributeNames": {"#status": "status"}} if "#status" in condition else {}
+    return {"ConditionCheck": {**check, "ExpressionAttributeValues": attributes({":was": was}), **names}}
+
+
+def _raised(member: Member, level: str) -> dict[str, Any]:
+    return {
+        "Update": {
+            "Key": key(keys.member(member.id)),
+            "UpdateExpression": "SET #level = :level, version = version + :one",
+            "ConditionExpression": "version = :version AND attribute_not_exists(merged_into)",
+            "ExpressionAttributeNames": {"#level": "level"},
+            "ExpressionAttributeValues": attributes({":level": level, ":one": 1, ":version": member.version}),
+        }
+    }
 
 
 def _delete(where: keys.Key) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def brought(app: App, *referee_ids: str) -> None:
 
 
 def merged(app: App, member_id: str, *, into: str) -> None:
-    app.store.change_member(member_id, lambda member: member.model_copy(update={"merged_into": into}))
+    app.store.merge_into(member_id, into)
 
 
 def reward(app: App) -> Reward:
@@ -417,7 +417,7 @@ class TestRequests:
         told_app.rewards_secrets()  # read once in five minutes
         wire.requests.clear()
         fulfil(GRANTED, told_app, NOW)
-        read = {"GetItem": 3, "Query": 5, "BatchGetItem": 1}  # most of them for the count in the mail
+        read = {"GetItem": 2, "Query": 2, "BatchGetItem": 1}  # most of them for the count in the mail
         assert wire.requests == read | {"PutEvents": 1, "SendMessageBatch": 1, "UpdateItem": 1}
 
     def test_a_failed_try_and_its_return_cost_these(self, told_app: App, receiver: Receiver, wire: Wire) -> None:

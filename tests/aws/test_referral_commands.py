@@ -87,7 +87,8 @@ def brought(app: App, referrer: Member, name: str, status: Any = "qualified", **
 
 
 def granted(app: App, member: Member, rule: str, because: Member, **changes: Any) -> Reward:
-    fields: dict[str, Any] = {"gives": "badge", "because": because.id, "granted_at": BROUGHT}
+    asked = {"badge": 1, "premium_month": 5, "premium_lifetime": 10, "ambassador": 25}.get(rule)
+    fields: dict[str, Any] = {"gives": "badge", "because": because.id, "granted_at": BROUGHT, "at": asked}
     reward = Reward(member_id=member.id, rule=rule, **fields | changes)
     app.store.grant(reward)
     return reward
@@ -228,6 +229,15 @@ class TestReject:
         assert notices(queue) == sorted([(ada.id, "premium_month", "reversed"), (last.id, "trial", "reversed")])
         assert status_of(app, ada, first) == "qualified"
 
+    def test_what_others_in_review_bear_stays_until_they_are_decided(self, app: App, run: Run) -> None:
+        ada = somebody(app, "Ada")
+        bo, cy = brought(app, ada, "Bo", "in_review"), brought(app, ada, "Cy", "in_review")
+        granted(app, ada, "badge", bo)
+        run("reject", bo.id, "--reason", "the same person", "--yes")
+        assert reversals(app, ada) == []
+        run("reject", cy.id, "--reason", "the same person", "--yes")
+        assert reversals(app, ada) == [("badge", "the same person")]
+
     def test_nothing_happens_without_a_yes(self, app: App, run: Run, queue: str) -> None:
         ada = somebody(app, "Ada")
         bo = brought(app, ada, "Bo")
@@ -354,7 +364,7 @@ class TestShow:
         told = " ".join(out.split())
         assert code == 0
         for text in (
-            "1 referee counts; next is premium_month, at 5",
+            "1 referee counts; next is premium_lifetime, at 10",
             f"brought by Eve, slack:UEve ({eve.id}): that counts",
             f"2030-05-01 14:00 counts Bo, slack:UBo ({bo.id})",
             "was undone Cy, slack:UCy",

@@ -258,7 +258,7 @@ class TestJoinPage:
         assert "<h1>You are invited</h1>" in join(app, query={"ref": token(app)}).html
 
     def test_an_address_with_consent_is_remembered_for_the_referrer(self, ada: App) -> None:
-        page = join(ada, form=FILLED | {"ref": token(ada)}, at=NOW + timedelta(hours=1))
+        page = join(ada, form=FILLED, cookies=(f"{COOKIE}={token(ada)}",), at=NOW + timedelta(hours=1))
         assert (page.status, page.cookies) == (200, ())
         assert f'href="{INVITE}"' in page.html
         assert ada.store.invited("cleo@example.com") == [
@@ -272,8 +272,20 @@ class TestJoinPage:
             )
         ]
 
+    def test_a_click_that_the_browser_does_not_remember_counts_from_now(self, ada: App) -> None:
+        join(ada, form=FILLED | {"ref": token(ada)}, at=NOW + timedelta(hours=1))
+        assert [touch.at for touch in ada.store.invited("cleo@example.com")] == [NOW + timedelta(hours=1)]
+
+    def test_what_the_browser_remembers_goes_before_what_the_address_says(self, ada: App) -> None:
+        app = ada
+        older = app.signer.sign("referral", BO, "an-old-click", stamp(NOW - timedelta(days=30)))
+        cookies = (f"{COOKIE}={token(app)}",)
+        join(app, form=FILLED | {"ref": older}, query={"ref": older}, cookies=cookies)
+        assert [touch.referrer_id for touch in app.store.invited("cleo@example.com")] == [ADA]
+
     def test_leaving_it_twice_is_as_good_as_once(self, ada: App) -> None:
-        pages = [join(ada, form=FILLED | {"ref": token(ada)}, at=NOW + timedelta(days=day)) for day in (0, 1)]
+        cookies = (f"{COOKIE}={token(ada)}",)
+        pages = [join(ada, form=FILLED, cookies=cookies, at=NOW + timedelta(days=day)) for day in (0, 1)]
         assert pages[0] == pages[1]
         assert [touch.told_at for touch in ada.store.invited("cleo@example.com")] == [NOW]
 

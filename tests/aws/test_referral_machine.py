@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from shared.app import App
-from shared.events import CommunityEvent, MemberLeft, Profile, PurchaseMade, PurchaseRefunded
+from shared.events import CommunityEvent, MemberLeft, Profile, PurchaseMade, PurchaseRefunded, ReferralSignedUp
+from shared.model import stamp
 from shared.playbook import check
 from shared.programmes.referrals import NAME
 from shared.react import react
-from shared.reviewing import case_of, reject, rejection
+from shared.reviewing import approve, case_of, reject, rejection
 from shared.rewarding import settle_all
 from shared.store import keys
 from tests.aws.test_referrals import an_id, came, with_code, wrote
@@ -40,6 +41,13 @@ class Bond:
     referee: str
     touched: datetime
     status: str = "attributed"
+    known: set[str] = field(default_factory=set)
+
+    def doubted(self, why: str) -> None:
+        """What a person has looked at already is not held against it again."""
+        if why not in self.known:
+            self.known.add(why)
+            self.status = "in_review"
 
 
 @dataclass
@@ -49,7 +57,7 @@ class Reading:
     joined: dict[str, datetime] = field(default_factory=dict)
     posted: dict[str, datetime] = field(default_factory=dict)
     voids: list[tuple[str, datetime]] = field(default_factory=list)
-    touches: list[tuple[str, str, datetime]] = field(default_factory=list)
+    touches: list[tuple[str, str, datetime, datetime]] = field(default_factory=list)
     one_is: dict[str, str] = field(default_factory=dict)
     brought: dict[str, tuple[datetime, str]] = field(default_factory=dict)
     bonds: list[Bond] = field(default_factory=list)
@@ -69,8 +77,8 @@ class Reading:
     def post(self, who: str, at: datetime) -> None:
         self.posted.setdefault(who, at)
 
-    def touch(self, who: str, by: str, at: datetime) -> None:
-        self.touches.append((who, by, at))
+    def touch(self, who: str, by: str, at: datetime, told: datetime) -> None:
+        self.touches.append((who, by, at, told))
 
     def undo(self, who: str, at: datetime) -> None:
         self.voids.append((who, at))
@@ -83,7 +91,7 @@ class Reading:
         bonds = self.rejectable(who)
         for bond in bonds:
             bond.status = "rejected"
-        referrer, remain = self.person(bonds[0].referrer), self.number(bonds[0].referrer)
+        referrer, remain = self.person(bonds[0].referrer), self.number(bonds[0].referrer, "in_review")
         counts = any(bond.status == "qualified" for bond in self.bonds_of(who))
         for owner, reward in self.granted:
             too_many = self.person(owner) == referrer and THRESHOLDS.get(reward, 0) > remain
@@ -91,8 +99,12 @@ class Reading:
             if too_many or own:
                 self.reversed.add((owner, reward))
 
+    def approve(self, who: str) -> None:
+        for bond in self.waiting(who):
+            bond.status = "qualified"
+
     def tick(self, now: datetime) -> None:
-        people = sorted({self.person(who) for who, _, _ in self.touches})
+        people = sorted({self.person(who) for who, *_ in self.touches})
         for look in (self.settle, self.part, self.judge, self.doubt):
             for who in people:
                 look(who, now)
@@ -127,18 +139,22 @@ class Reading:
         under = [bond for bond in self.bonds_of(who) if self.person(bond.referrer) == self.referrer(who)]
         return [bond for bond in under if bond.status in ("in_review", "qualified")]
 
-    def number(self, referrer: str) -> int:
+    def waiting(self, who: str) -> list[Bond]:
+        return [bond for bond in self.rejectable(who) if bond.status == "in_review"]
+
+    def number(self, referrer: str, *more: str) -> int:
         ours = [bond for bond in self.bonds if self.person(bond.referrer) == self.person(referrer)]
-        return len({self.person(bond.referee) for bond in ours if bond.status == "qualified"})
+        return len({self.person(bond.referee) for bond in ours if bond.status in ("qualified", *more)})
 
     # --- the rules
 
     def settle(self, who: str, now: datetime) -> None:
         """The first touch of those told within a day of the first telling brings somebody, unless they were here."""
         start = min(self.joined[one] for one in self.accounts(who))
-        touches = [(at, by) for one, by, at in self.touches if self.person(one) == who and at <= start + SETTLING]
-        if self.referrer(who) is None and touches and now >= min(touches)[0] + SETTLING:
-            at, by = min(touches, key=lambda touch: (touch[0], an_id(touch[1])))
+        mine = [touch[1:] for touch in self.touches if self.person(touch[0]) == who and touch[2] <= start + SETTLING]
+        end = min((told for _, _, told in mine), default=now) + SETTLING
+        if self.referrer(who) is None and now >= end:
+            by, at, _ = min((touch for touch in mine if touch[2] <= end), key=lambda touch: (touch[1], an_id(touch[0])))
             self.brought[who] = (at, by)
         if self.referrer(who) is not None and self.main(who) is None:
             at, by = min(self.brought[one] for one in self.accounts(who) if one in self.brought)
@@ -151,7 +167,7 @@ class Reading:
                 continue
             own = self.person(bond.referrer) == who
             if bond.status == "qualified" or (own and bond.status == "attributed"):
-                bond.status = "in_review"
+                bond.doubted("self" if own else "another")
             elif bond.status == "attributed":
                 bond.status = "voided"
 
@@ -162,17 +178,24 @@ class Reading:
             return
         start = max(min(posts), bond.touched)
         if now >= start + HOLD:
-            undone = any(self.person(one) == who and start <= at < start + HOLD for one, at in self.voids)
-            bond.status = "voided" if undone else "qualified"
+            bond.status = "voided" if self.undone(who, start) else "qualified"
+
+    def undone(self, who: str, start: datetime) -> bool:
+        return any(self.person(one) == who and start <= at < start + HOLD for one, at in self.voids)
 
     def doubt(self, who: str, _: datetime) -> None:
         """Who brought themselves, or was here before, does not count until a person says so."""
         bond = self.main(who)
         if bond is None or bond.status != "qualified":
             return
-        before = bond.touched > min(self.joined[one] for one in self.accounts(who)) + SETTLING
-        if before or self.person(bond.referrer) == who:
-            bond.status = "in_review"
+        posts = [self.posted[one] for one in self.accounts(who) if one in self.posted]
+        doubts = {
+            "before": bond.touched > min(self.joined[one] for one in self.accounts(who)) + SETTLING,
+            "self": self.person(bond.referrer) == who,
+            "late": self.undone(who, max(min(posts), bond.touched)),
+        }
+        for why in [why for why, holds in doubts.items() if holds]:
+            bond.doubted(why)
 
     def pay(self, who: str) -> None:
         bond = self.main(who)
@@ -232,7 +255,7 @@ class Community(RuleBasedStateMachine):
             self.now += 2 * HOUR
             self.comes(who, self.now)
             self.told.append(with_code(self.app, self.name(who), self.name(referrer), at=self.now))
-            self.happen("touch", self.name(who), self.name(referrer), self.now)
+            self.happen("touch", self.name(who), self.name(referrer), self.now, self.now)
             if who in writing:
                 self.told.append(self.post_of(who))
         assert react(self.told, self.app, self.now) == {}
@@ -245,25 +268,37 @@ class Community(RuleBasedStateMachine):
         self.happen("post", self.name(who), self.now)
         return wrote(self.name(who), at=self.now, id=f"{self.run}:{next(self.numbers)}")
 
-    @rule(who=st.sampled_from(NEW), by=st.sampled_from(OLD))
-    def is_brought_again(self, who: str, by: str) -> None:
+    @rule(who=st.sampled_from(NEW), by=st.sampled_from(OLD), clicked=st.sampled_from([0, 1, 9, 200]))
+    def is_brought_again(self, who: str, by: str, clicked: int) -> None:
+        """By a click so many hours ago, told now."""
         self.now += timedelta(minutes=1)
-        self.tell(with_code(self.app, self.name(who), self.name(by), at=self.now))
-        self.happen("touch", self.name(who), self.name(by), self.now)
+        at = self.now - clicked * HOUR
+        ref = self.app.signer.sign("referral", an_id(self.name(by)), "click", stamp(at))
+        self.tell(ReferralSignedUp(**self.base(who), ref=ref))
+        self.happen("touch", self.name(who), self.name(by), at, self.now)
 
     @rule(who=st.sampled_from(NEW))
     def writes(self, who: str) -> None:
         self.now += timedelta(minutes=1)
         self.tell(self.post_of(who))
 
-    @rule(who=st.sampled_from(NEW), how=st.sampled_from(["left", "banned", "refunded"]))
-    def undoes(self, who: str, how: Any) -> None:
+    @rule(
+        who=st.sampled_from(NEW),
+        how=st.sampled_from(["left", "banned", "refunded"]),
+        late=st.sampled_from([0, 30, 190]),
+    )
+    def undoes(self, who: str, how: Any, late: int) -> None:
+        """Told so many hours late: it may have begun to count."""
         self.now += timedelta(minutes=1)
+        at = {"occurred_at": self.now - late * HOUR}
         if how == "refunded":
-            self.tell(PurchaseMade(**self.base(who), amount=1, currency="EUR"), PurchaseRefunded(**self.base(who)))
+            self.tell(
+                PurchaseMade(**self.base(who) | at, amount=1, currency="EUR"), PurchaseRefunded(**self.base(who) | at)
+            )
         else:
-            self.tell(MemberLeft(**self.base(who), reason=how))
-        self.happen("undo", self.name(who), self.now)
+            self.tell(MemberLeft(**self.base(who) | at, reason=how))
+        self.happen("undo", self.name(who), at["occurred_at"])
+        self.ticks()
 
     @rule(one=st.sampled_from(NEW), other=st.sampled_from([*OLD, *NEW]))
     def prove_to_be_one(self, one: str, other: str) -> None:
@@ -299,6 +334,23 @@ class Community(RuleBasedStateMachine):
             self.happen("reject", self.name(who))
             self.rewards_are_those_of_the_rules()
 
+    @rule(who=st.sampled_from(NEW))
+    def is_approved(self, who: str) -> None:
+        if self.reading().waiting(self.name(who)):
+            self.now += timedelta(minutes=1)
+            approve(case_of(an_id(self.name(who)), self.app), self.app, self.now)
+            self.happen("approve", self.name(who))
+            self.ticks()
+            self.rewards_are_those_of_the_rules()
+
+    def referrals_stand_as_the_rules_say(self, reading: Reading) -> None:
+        names = {an_id(self.name(who)): self.name(who) for who in (*OLD, *NEW)}
+        stand = [one for who in (*OLD, *NEW) for one in self.app.store.standing([an_id(self.name(who))]).referrals]
+        found = sorted((names[one.referrer_id], names[one.referee_id], one.status) for one in stand)
+        assert found == sorted((bond.referrer, bond.referee, bond.status) for bond in reading.bonds)
+        waiting = {(one.referrer_id, one.referee_id) for one in self.app.store.reviews()}
+        assert {(one.referrer_id, one.referee_id) for one in stand if one.status == "in_review"} <= waiting
+
     def rewards_are_those_of_the_rules(self) -> None:
         reading, expected, found = self.reading(), {}, {}
         for who in (*OLD, *NEW):
@@ -311,6 +363,7 @@ class Community(RuleBasedStateMachine):
             assert len(had) == len(set(had))
             expected[name] = {reward for reward in had if (name, reward) not in reading.reversed}
         assert found == expected
+        self.referrals_stand_as_the_rules_say(reading)
         self.nobody_has_two_referrers(reading)
 
     def nobody_has_two_referrers(self, reading: Reading) -> None:

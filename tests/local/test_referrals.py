@@ -134,8 +134,8 @@ def rewards(store: Store) -> set[str]:
 
 
 def test_every_reward_is_granted_once(store: Store) -> None:
-    wanted = {f"{member(name)}.{rule}" for name in REFERRERS for rule in ("badge", "premium_month")}
-    assert rewards(store) == wanted | {f"{member(name)}.trial" for name in REFEREES}
+    wanted = {f"{member(name)}-{rule}" for name in REFERRERS for rule in ("badge", "premium_month")}
+    assert rewards(store) == wanted | {f"{member(name)}-trial" for name in REFEREES}
 
 
 def test_every_reward_is_told_and_noted(store: Store, receiver: Receiver) -> None:

@@ -390,6 +390,11 @@ ONE_MISTAKE: list[tuple[Path_, object, str]] = [
     ([*REWARDS, 1, "days"], "3651", "referrals.rewards[1].days: must be at most 3650; got '3651'"),
     ([*REWARDS, 0, "days"], "5", "referrals.rewards[0].days: is for premium_days only"),
     ([*REWARDS, 3, "level"], None, "referrals.rewards[3].level: is missing for level"),
+    (
+        [*REWARDS, 3, "level"],
+        "hero",
+        "referrals.rewards[3].level: unknown level 'hero'; the levels are member, contributor, ambassador, champion",
+    ),
     ([*REWARDS, 2, "level"], "hero", "referrals.rewards[2].level: is for level only"),
     ([*REWARDS, 0, "title"], {"en": "x"}, "referrals.rewards[0].title: " + NO_RUSSIAN),
     # measuring and reports

@@ -110,15 +110,37 @@ class TestPace:
         ]
         assert against(others=long_ago) == []
 
+    def test_many_who_join_at_once_by_clicks_of_long_ago_are_noticed(self) -> None:
+        came = [a_referee(id=f"m{at:020x}", joined_at=JOINED + timedelta(seconds=at)) for at in range(5)]
+        assert against(fellows=came, others=others(5, every=9 * DAY)) == ["more_than_5_an_hour"]
+
+
+@pytest.mark.parametrize("status", ["removed", "banned"])
+def test_a_referrer_who_was_banned_is_noticed(status: str) -> None:
+    assert against(referrer=a_referrer(status=status)) == ["referrer_banned"]
+
+
+@pytest.mark.parametrize("role", ["staff", "bot"])
+def test_a_referee_who_is_no_member_is_noticed(role: str) -> None:
+    assert against(referee=a_referee(role=role)) == ["not_a_member"]
+
 
 class TestPayers:
     def paying(self, count: int, payer: str = "card_1") -> list[Any]:
-        return [a_referee(id=f"m{at:020x}", payers=frozenset({payer})) for at in range(count)]
+        came = [JOINED - (at + 1) * DAY for at in range(count)]
+        return [
+            a_referee(id=f"m{at:020x}", payers=frozenset({payer}), joined_at=joined) for at, joined in enumerate(came)
+        ]
 
     def test_more_than_three_on_one_payer_are_noticed(self) -> None:
         mine = a_referee(payers=frozenset({"card_1", "card_2"}))
         assert against(referee=mine, fellows=self.paying(2)) == []
         assert against(referee=mine, fellows=self.paying(3)) == ["more_than_3_on_one_payer"]
+
+    def test_the_referrer_s_own_payer_counts(self) -> None:
+        mine = a_referee(payers=frozenset({"card_1"}))
+        referrer = a_referrer(payers=frozenset({"card_1"}))
+        assert against(referee=mine, fellows=self.paying(2), referrer=referrer) == ["more_than_3_on_one_payer"]
 
     def test_other_people_s_payers_are_their_own(self) -> None:
         assert against(referee=a_referee(payers=frozenset({"card_2"})), fellows=self.paying(9)) == []

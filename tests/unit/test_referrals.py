@@ -12,7 +12,7 @@ from shared.events import MemberLeft, PurchaseMade, PurchaseRefunded
 from shared.members import absorb, fold
 from shared.model import Attribution, Member, Referral, Reward, Touch, Void
 from shared.playbook import Playbook, RewardRule, check
-from shared.programmes.referrals import Case, Step, decide, earned, qualified_at, takes_up, void_of
+from shared.programmes.referrals import AGAIN, Case, Step, decide, earned, qualified_at, takes_up, void_of
 from tests.builders import JOINED, a_member, a_playbook, joined, posted, raw_playbook, updated
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -339,18 +339,24 @@ class TestRewards:
             ("level", None, "ambassador", ADA),
         ]
 
-    def test_what_was_granted_is_announced_by_whose_referral_earned_it(self) -> None:
+    def test_what_is_not_yet_announced_is_whoever_earned_it(self) -> None:
         theirs = a_reward("premium_month", because=an_id("e"))
         step = decide(a_case(referrals=many(5), rewards=[a_reward(), theirs, TRIAL]), PLAYBOOK, OVER)
-        assert ([one.rule for one in step.announce], step.look_at) == (["badge", "trial"], None)
+        assert ([one.rule for one in step.announce], step.look_at) == (["badge", "premium_month", "trial"], None)
 
     def test_a_reward_taken_back_is_neither_granted_nor_announced_again(self) -> None:
         case = a_case(referrals=many(1), rewards=[a_reward(), TRIAL], reversed={f"{BO}-badge"})
         step = decide(case, PLAYBOOK, OVER)
         assert (step.grant, [one.rule for one in step.announce]) == ((), ["trial"])
 
-    def test_what_its_receiver_took_or_refused_is_not_announced_again(self) -> None:
-        rewards = [a_reward(fulfilled_at=OVER), a_reward("trial", to=ADA, refused_at=OVER)]
+    def test_what_was_granted_at_this_very_moment_is_left_to_who_granted_it(self) -> None:
+        rewards = [a_reward(granted_at=OVER), a_reward("trial", to=ADA, granted_at=OVER)]
+        case = a_case(referrals=many(1), rewards=rewards)
+        assert decide(case, PLAYBOOK, OVER) == Step(announce=[], look_at=OVER + AGAIN)
+        assert decide(case, PLAYBOOK, OVER + AGAIN) == Step(announce=rewards)
+
+    def test_what_was_announced_is_not_announced_again(self) -> None:
+        rewards = [a_reward(announced_at=OVER), a_reward("trial", to=ADA, announced_at=OVER)]
         assert decide(a_case(referrals=many(1), rewards=rewards), PLAYBOOK, OVER) == Step(announce=[])
 
     def test_a_rule_added_later_comes_with_the_next_referee(self) -> None:

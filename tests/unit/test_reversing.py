@@ -11,7 +11,7 @@ from shared.events import Gift
 from shared.model import Member, Referral, ReferralStatus, Reward
 from shared.programmes.referrals import Case
 from shared.reversing import lowered, to_reverse
-from tests.builders import JOINED, a_member, a_playbook
+from tests.builders import JOINED, a_member
 
 ADA = a_member()
 EVE = a_member(id="m" + "e" * 20, name="Eve")
@@ -25,10 +25,13 @@ def a_referral(referee_id: str, status: ReferralStatus = "qualified", referrer_i
     return Referral(referrer_id=referrer_id, referee_id=referee_id, status=status, at=JOINED, touched_at=JOINED)
 
 
-def a_reward(rule: str, *, to: str = ADA.id, level: str | None = None, days: int = 0) -> Reward:
-    at = JOINED + timedelta(days=days)
+ASKED = {"badge": 1, "premium_month": 5, "premium_lifetime": 10}
+
+
+def a_reward(rule: str, *, to: str = ADA.id, level: str | None = None, days: int = 0, at: int | None = None) -> Reward:
     gives: Gift = "level" if level else "badge"
-    return Reward(member_id=to, rule=rule, gives=gives, level=level, because=EVE.id, granted_at=at)
+    fields: dict[str, Any] = {"at": at or ASKED.get(rule), "granted_at": JOINED + timedelta(days=days)}
+    return Reward(member_id=to, rule=rule, gives=gives, level=level, because=EVE.id, **fields)
 
 
 def a_case(qualified: int, *rewards: Reward, **changes: Any) -> Case:
@@ -40,7 +43,7 @@ def a_case(qualified: int, *rewards: Reward, **changes: Any) -> Case:
 
 
 def taken(case: Case) -> list[str]:
-    return [one.id for one in to_reverse(case, a_playbook())]
+    return [one.id for one in to_reverse(case)]
 
 
 class TestToReverse:
@@ -72,8 +75,14 @@ class TestToReverse:
     def test_what_the_referee_earned_as_a_referrer_stays(self) -> None:
         assert not taken(a_case(1, a_reward("badge", to=EVE.id)))
 
-    def test_a_reward_of_no_known_rule_is_left_alone(self) -> None:
-        assert not taken(a_case(0, a_reward("gone_from_the_playbook")))
+    def test_a_reward_is_judged_by_what_was_asked_when_it_was_granted(self) -> None:
+        lowered_since, gone_since = a_reward("premium_month", at=3), a_reward("gone_from_the_playbook", at=4)
+        assert taken(a_case(3, lowered_since, gone_since)) == [gone_since.id]
+
+    def test_referrals_in_review_bear_rewards_until_they_are_decided(self) -> None:
+        waiting = [a_referral(a_referee(7).id, "in_review")]
+        referrals = [a_referral(EVE.id, "rejected"), *(a_referral(a_referee(at).id) for at in range(4)), *waiting]
+        assert taken(a_case(4, a_reward("premium_month"), referrals=referrals)) == []
 
     def test_two_members_who_are_one_count_once(self) -> None:
         twins = [a_referee(0, absorbed=frozenset({a_referee(1).id}))]

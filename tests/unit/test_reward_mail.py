@@ -60,7 +60,7 @@ def test_kinds_read_differently_to_referrer_and_referee(mails: Mails, locale: st
         {"gives": "badge"},
         {"gives": "premium_days", "days": "3"},
         {"gives": "premium_lifetime"},
-        {"gives": "level", "level": "hero"},
+        {"gives": "level", "level": "champion"},
     ]
     for mail, to in (("reward", {"to": "referrer", "at": "1"}), ("trial", {"to": "referee"})):
         texts = set()
@@ -68,7 +68,7 @@ def test_kinds_read_differently_to_referrer_and_referee(mails: Mails, locale: st
             playbook, figures = with_rewards({"key": "gift", **to, **kind}), {"rule": "gift", "qualified": 1}
             got = written_for(mails, mail, locale=locale, playbook=playbook, figures=figures)
             texts.add(got.text)
-            assert ("hero" in got.text, str(playbook.content.ambassadors.url) in got.html) == (False, False)
+            assert ("champion" in got.text, str(playbook.content.ambassadors.url) in got.html) == (False, False)
         assert len(texts) == len(kinds)
 
 
