@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from random import Random
 from zoneinfo import ZoneInfo
 
+from infra.local.backend import backend
 from infra.local.friends import Friend, friends
 from infra.local.people import START, Person, person
 from infra.local.voices import Delivery, Voice, as_json, iso, slack_ts
@@ -52,6 +53,7 @@ def imagine(members: int, days: int, seed: int) -> Community:
     sent += [delivery for friend in brought for delivery in _as_a_friend(people[friend.number], friend, random)]
     sent += [_published(number, *news) for number, news in enumerate(NEWS) if news[0] < days]
     sent += [_announced(*ANNOUNCED)] if ANNOUNCED[0] < days else []
+    sent += backend(people, EVENINGS, days)
     sent += _noise(random, days)
     sent += [_again(delivery, random) for delivery in sent if delivery.kind == "first" and random.random() < 0.15]
     in_time = sorted(sent, key=lambda delivery: (delivery.at, delivery.platform, delivery.body))

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from infra.local import reports
 from infra.local.community import Community, imagine
 from infra.local.doors import Doors
 from infra.local.mailboxes import Mailboxes
@@ -23,7 +24,7 @@ from infra.local.stack import LocalStack, Schedule
 from infra.local.voices import Delivery
 from shared.errors import FlywheelError
 from shared.model import Due
-from shared.playbook import Playbook
+from shared.playbook import Playbook, ReportKind
 from shared.store import Store
 
 SECRETS = {
@@ -41,6 +42,9 @@ TICKS = {
     "reward_notices": "referralrewards",
 }
 """Which deployed schedule takes what is due of an agenda; the others would find nothing."""
+
+ROLLUP = "metricsrollup"
+"""The schedule that measures."""
 
 SENDERS = 2
 """How many webhooks are on their way at once: each more costs a function's cold start."""
@@ -78,6 +82,7 @@ class Demo:
         self.told = Told()
         self.mailboxes = Mailboxes(stack, self.store, self.community.people)
         self.doors = Doors(stack, self.community.friends, self.community.people)
+        self._reports = reports.moments(playbook, days)
         self._agenda: list[Due] = []
 
     def run(self, progress: Progress) -> None:
@@ -85,8 +90,9 @@ class Demo:
         moments = _moments(self.community.deliveries, self.end)
         moments |= {moment: moments.get(moment, []) for moment in self.doors.moments() if moment <= self.end}
         self.receiver.secret = self.stack.secret("RewardsSecretArn")["current"]
+        moments |= {moment: moments.get(moment, []) for moment in self._reports}
         self.stack.set_clock(START)
-        self._fire({*TICKS.values()}, START)
+        self._fire({*TICKS.values(), ROLLUP}, START)
         while (now := self._next(moments)) is not None:
             self.stack.set_clock(now)
             deliveries = moments.pop(now, []) + self.doors.open(now)
@@ -94,8 +100,18 @@ class Demo:
             turns = self._tick(now, looked=not deliveries)
             if self.mailboxes.look(turns, now):
                 self._tick(now, looked=False)
+            self._report(self._reports.get(now, ()), now)
             progress(now)
+        self.stack.set_clock(self.end)
+        self._fire({ROLLUP}, self.end)
         progress(self.end)
+
+    def _report(self, kinds: Collection[ReportKind], now: datetime) -> None:
+        """Have the days measured that are due, and then these reports made and mailed."""
+        if kinds:
+            self._fire({ROLLUP}, now)
+            self._fire({f"{kind}report" for kind in kinds}, now)
+            self.stack.quiet(logged=False)
 
     def _next(self, moments: dict[datetime, list[Delivery]]) -> datetime | None:
         """The next moment at which something happens, None when nothing does before the end."""

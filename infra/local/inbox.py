@@ -12,11 +12,13 @@ from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from infra.local import reports
 from infra.local.summary import Outcome
 from infra.referred import SOURCES, STATUSES, why_so
 from shared.members import consents, is_dormant, suppression_of
 from shared.model import Member, Referral, Reward, Send, SendId, SendStatus
 from shared.playbook import Playbook
+from shared.reported import PROGRAMME
 
 HERE = Path(__file__).parent
 
@@ -100,9 +102,14 @@ class Bringer:
 
 def write_inbox(out: Path, found: Outcome, playbook: Playbook) -> Path:
     """Write `index.html` and the mails it shows below `out`; the page's path."""
-    shutil.rmtree(out / "mails", ignore_errors=True)
+    for made in ("mails", "reports"):
+        shutil.rmtree(out / made, ignore_errors=True)
+    reports.write(out, found.reports)
     members = found.members
     bodies = {message["MessageId"]: message for message in found.inbox}
+    for report in found.reports:
+        mail = bodies[report.send.message_id or ""]
+        bodies[report.send.message_id or ""] = {**mail, "BodyHtml": report.shown_in(mail["BodyHtml"])}
     by_member: dict[str, list[Send]] = {}
     for send in found.sends:
         by_member.setdefault(send.member_id, []).append(send)
@@ -114,6 +121,7 @@ def write_inbox(out: Path, found: Outcome, playbook: Playbook) -> Path:
     environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)
     page = environment.get_template("inbox.html").render(
         bringers=_bringers(found, playbook),
+        reports=found.reports,
         timelines=timelines,
         silent=silent,
         community=playbook.community.name[playbook.locales[0]],
@@ -203,6 +211,8 @@ def step_in_words(send_id: SendId) -> str:
     """Which mail of its programme a send is."""
     if send_id.programme == "reengagement":
         return f"come-back mail {send_id.step.removeprefix('attempt')}"
+    if send_id.programme == PROGRAMME:
+        return f"{send_id.step} report"
     if send_id.programme == "referrals":
         return f"reward {send_id.step.replace('_', ' ')}"
     return send_id.step.replace("_", " ")

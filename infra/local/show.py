@@ -98,6 +98,8 @@ def demo(console: Console, told: Mapping[str, Any], folder: Path, playbook: Play
     checks = (f"{count} {name.replace('_', ' ')}" for name, count in told["checks"].items())
     verdict = "[red]FAILED[/]" if any(told["checks"].values()) else "[green]all good[/]"
     console.print(f"[bold]Checks[/]    {verdict}: {', '.join(checks)}")
+    measured = f"{len(told['rollups'])} days measured, {len(told['reports'])} reports mailed"
+    console.print(f"[bold]Measured[/]  {measured}")
     console.print(f"[bold]Inbox[/]     {folder / 'index.html'}", soft_wrap=True)
     console.print(f"[dim]{told['members']} members, {told['virtual_days']} days, {told['seconds']} s[/]")
 

@@ -13,15 +13,18 @@ from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
+from infra.local import reports
 from infra.local.demo import Demo
 from infra.local.mailboxes import address_of
+from infra.local.reports import Printed, printed
 from infra.local.stack import LocalStack
 from shared.events import ACTIVITY, CommunityEvent
 from shared.members import is_dormant, suppression_of
 from shared.model import Attribution, Member, Referral, Reward, Send, SendId, SendStatus
 from shared.playbook import Playbook
 from shared.recipients import manager_of
-from shared.store import event_of, member_of, send_of
+from shared.rollups import Rollup
+from shared.store import Store, event_of, member_of, send_of
 from shared.store.wire import values
 
 Fact = TypeVar("Fact", Attribution, Referral, Reward)
@@ -41,6 +44,8 @@ class Outcome:
     attributions: list[Attribution]
     referrals: list[Referral]
     rewards: list[Reward]
+    rollups: list[Rollup]
+    reports: list[Printed]
 
     @property
     def logged(self) -> Counter[str]:
@@ -56,6 +61,7 @@ class Outcome:
 def outcome(stack: LocalStack, playbook: Playbook) -> Outcome:
     """Read everything back; managers who got mail are among the members."""
     items: list[dict[str, Any]] = []
+    store = Store(stack.dynamodb, stack.outputs["TableName"])
     for page in stack.dynamodb.get_paginator("scan").paginate(TableName=stack.outputs["TableName"]):
         items += map(values, page["Items"])
     sends = [send_of(item) for item in items if item["sk"].startswith("SEND#")]
@@ -69,6 +75,8 @@ def outcome(stack: LocalStack, playbook: Playbook) -> Outcome:
         attributions=[_fact(Attribution, item) for item in items if item["sk"] == "ATTRIBUTION"],
         referrals=[_fact(Referral, item) for item in items if item["sk"].startswith("REFERRAL#")],
         rewards=sorted(map(_reward, filter(_is_reward, items)), key=lambda reward: (reward.granted_at, reward.id)),
+        rollups=list(store.rollups(date.min, date.max)),
+        reports=printed(sends, store),
     )
 
 
@@ -98,6 +106,8 @@ def summary(demo: Demo, found: Outcome, started: float) -> dict[str, Any]:
         "reengagement": _reengagement(found, demo.playbook),
         "referrals": _referrals(found),
         "rewards": [_granted(reward) for reward in found.rewards],
+        "rollups": {f"{rollup.day}": rollup.figures for rollup in found.rollups},
+        "reports": [reports.told(report, found.inbox) for report in found.reports],
         "skips": {str(reason): count for reason, count in skipped.most_common()},
         "suppressed": sum(suppression_of(member) is not None for member in people),
         "deferred": deferred(found),

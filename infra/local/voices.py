@@ -111,6 +111,11 @@ class Voice:
             kind, {"text": "Has anybody tried this?", "object": str(self._next()), "parent": parent}, at
         )
 
+    def is_told_of(self, kind: str, told: dict[str, Any], at: datetime) -> Delivery:
+        """What the owner's back end tells of them, under their id on their own platform."""
+        where = {} if self.person.platform == "standard" else {"platform": self.person.platform}
+        return self._standard(kind, told | where, at)
+
     def _likes(self, at: datetime) -> Delivery:
         if self.person.platform == "slack":
             item = {"type": "message", "channel": "C0001", "ts": slack_ts(START)}

@@ -313,14 +313,17 @@ class Playbook(Frozen):
         ):
             if self._part(part):
                 yield f"{part}.{key}", "mail", getattr(self._part(part), key), "mails"
+        yield from self._references_of_lists()
+        for name, one in self._part("managers").items():
+            yield f"managers.{name}.locale", "locale", one.locale, "locales"
+
+    def _references_of_lists(self) -> Iterable[tuple[str, str, str, str]]:
         for kind, report in self.reports.kinds.items() if self._part("reports") else ():
             for at, name in enumerate(report.to):
                 yield f"reports.{kind}.to[{at}]", "manager", name, "managers"
         for at, rule in enumerate(self.referrals.rewards) if self._part("referrals") else ():
             if rule.level:
                 yield f"referrals.rewards[{at}].level", "level", rule.level, "levels"
-        for name, one in self._part("managers").items():
-            yield f"managers.{name}.locale", "locale", one.locale, "locales"
 
     def _wrong_class(self) -> Iterable[Problem]:
         for part, key, wanted, why in (

@@ -1,0 +1,86 @@
+"""The demo's figures are those of an independent computation over the very same events."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from infra.local.demo import Demo
+from infra.local.people import START
+from infra.local.receiver import Receiver
+from infra.local.stack import LocalStack
+from infra.local.summary import Outcome, outcome, summary
+from shared.metrics import METRICS
+from tests import oracle
+from tests.builders import a_playbook
+
+pytestmark = pytest.mark.local
+
+MEMBERS, DAYS = 40, 60
+
+
+@pytest.fixture(scope="module")
+def demo(stack: LocalStack, receiver: Receiver) -> Demo:
+    """Two months of a small community in which something is to be measured of everything."""
+    demo = Demo(stack, a_playbook(), receiver, members=MEMBERS, days=DAYS, seed=5)
+    demo.run(lambda _: None)
+    return demo
+
+
+@pytest.fixture(scope="module")
+def found(demo: Demo) -> Outcome:
+    return outcome(demo.stack, demo.playbook)
+
+
+@pytest.fixture(scope="module")
+def expected(demo: Demo, found: Outcome, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """Every figure of every measured day, by SQL over the events as they stand in the log."""
+    playbook, cost = demo.playbook, demo.playbook.metrics.cost_per_ticket
+    weights = playbook.health_score.weights
+    people: dict[str, tuple[str, bool]] = {}
+    for member in found.members.values():
+        who = found.who(member.id)
+        people |= dict.fromkeys(member.identities, (who.id, who.role == "member"))
+    days = [rollup.day for rollup in found.rollups]
+    terms = oracle.Terms(
+        zone=playbook.community.timezone,
+        inactive_days=playbook.reengagement.inactive_days,
+        ticket={cost.currency: cost.amount},
+        engagement=weights.engagement,
+        growth=weights.growth,
+        sentiment=weights.sentiment,
+    )
+    told = oracle.figures(
+        [event.model_dump(mode="json") for event in found.events],
+        people,
+        {found.who(one.referee_id).id: one.at for one in found.attributions},
+        oracle.days(days[0], days[-1]),
+        terms,
+        tmp_path_factory.mktemp("oracle"),
+    )
+    return {f"{day}": figures for (_, day), figures in told.items()}
+
+
+def test_every_day_from_the_first_is_measured(demo: Demo, found: Outcome) -> None:
+    wanted = [START.date() + timedelta(days=at) for at in range((demo.end.date() - START.date()).days + 1)]
+    assert [rollup.day for rollup in found.rollups] == wanted
+
+
+def same(ours: Any, theirs: Any) -> bool:
+    """Whether two figures are equal, but for the last digit of a float."""
+    numbers = isinstance(ours, float) and isinstance(theirs, int | float)
+    return bool(ours == pytest.approx(theirs, rel=1e-12, abs=0)) if numbers else ours == theirs
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_figure_of_every_day_is_what_sql_says(
+    demo: Demo, found: Outcome, expected: dict[str, dict[str, Any]], metric: str
+) -> None:
+    ours = {day: figures[metric] for day, figures in summary(demo, found, 0)["rollups"].items()}
+    theirs = {day: figures[metric] for day, figures in expected.items()}
+    assert ours.keys() == theirs.keys()
+    wrong = {day: (ours[day], theirs[day]) for day in ours if not same(ours[day], theirs[day])}
+    assert wrong == {}
+    assert any(value not in (None, 0, {}) for value in ours.values()), "there is something of everything to measure"
