@@ -380,6 +380,20 @@ def broken(app: App, after: int) -> Iterator[None]:
         events.unregister("before-call.dynamodb.*", count)
 
 
+def crash_until_done(app: App, now: datetime) -> int:
+    """Let a tick die at its first write, the next at its second and so on, until one comes through; how many died."""
+    pk, sk = keys.ROLLING
+    for crashes in range(60):
+        app.store._client.delete_item(TableName=app.settings.table, Key={"pk": {"S": pk}, "sk": {"S": sk}})
+        try:
+            with broken(app, after=crashes):
+                tick(app, now)
+        except Unavailable:
+            continue
+        return crashes
+    raise AssertionError("no tick came through")
+
+
 class TestCrashes:
     def test_whatever_write_fails_the_next_tick_makes_good(self, app: App) -> None:
         happen(app, joins("U1", NOON), posts("U1", NOON), joins("U2", NOON + 2 * A_DAY))
@@ -388,22 +402,26 @@ class TestCrashes:
         now = NIGHT + 2 * A_DAY
         late = [joins("U3", NOON), replies("U3", NOON + HOUR), posts("U2", NOON - A_DAY), posts("U3", NOON - 4 * A_DAY)]
         happen(app, *late, now=now)
-        crashes = 0
-        for writes in range(60):
-            app.store._client.delete_item(  # what a crash leaves is over when the lease is
-                TableName=app.settings.table, Key={"pk": {"S": keys.ROLLING[0]}, "sk": {"S": keys.ROLLING[1]}}
-            )
-            try:
-                with broken(app, after=writes):
-                    tick(app, now + HOUR)
-            except Unavailable:
-                crashes += 1
-            else:
-                break
-        assert crashes > 10
+        assert crash_until_done(app, now + HOUR) > 10
         found = measured(app)
         assert not [pk for pk, _ in found if pk == keys.DIRTY]
         assert found == afresh(app, now + HOUR)
+
+    def test_a_day_that_is_missing_is_made_good_with_all_that_follows(self, app: App) -> None:
+        happen(app, joins("U1", NOON))
+        for day in range(4):
+            tick(app, NIGHT + day * A_DAY)
+        happen(app, joins("U2", NOON))  # and nobody marks the day
+        pk, sk = keys.rollup(DAY)
+        app.store._client.delete_item(TableName=app.settings.table, Key={"pk": {"S": pk}, "sk": {"S": sk}})
+        happen(app, posts("U1", NOON - A_DAY), now=NIGHT)
+        now = NIGHT + 3 * A_DAY + HOUR
+        for mark in app.store.marks():
+            app.store.unmark(mark)
+        app.store.put_rollup(Rollup(day=DAY - A_DAY, computed_at=NIGHT, closed=True))
+        assert crash_until_done(app, now) > 5
+        assert [figures(app, DAY + day * A_DAY)["members"] for day in range(4)] == [2, 2, 2, 2]
+        assert app.store.marks() == []
 
     def test_time_that_runs_out_leaves_the_newer_days_to_the_next_tick(self, app: App) -> None:
         happen(app, joins("U1", NOON), posts("U1", NOON + 2 * A_DAY, thread="T2"))
