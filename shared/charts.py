@@ -40,8 +40,8 @@ _SHADES = LinearSegmentedColormap.from_list("shades", ["#E1EDF6", BLUE, "#06395C
 CROWDED = 16
 """From more points on than this a line has no dots, and its first and last time stand within the axis."""
 
-_COLOURS = 64
-"""Of a picture, for lines and letters with soft edges: a quarter of the bytes of one in full colour."""
+_COLOURS = 32
+"""Of a picture, for lines and letters with soft edges: a fraction of the bytes of one in full colour."""
 
 _HOUR = 3600
 _SECONDS = (1, 5, 15, 30, 60, 300, 900, 1800, _HOUR, 2 * _HOUR, 3 * _HOUR, 6 * _HOUR, 12 * _HOUR)
@@ -149,7 +149,7 @@ def _bars(chart: Chart, axes: Axes, written: Written) -> None:
 
 
 def _heat(chart: Chart, axes: Axes, written: Written) -> None:
-    """A table whose cells are the darker the more they hold; a cell that is not known yet stays blank."""
+    """A table of shares, whose cells are the darker the more they hold; one that is not known yet stays blank."""
     rows = list(zip(*(_numbers(one.values) for one in chart.series), strict=True))
     highest = _highest(chart) or 1.0
     axes.set_facecolor(NOTHING)
@@ -158,7 +158,7 @@ def _heat(chart: Chart, axes: Axes, written: Written) -> None:
         for column, value in enumerate(values):
             if not isnan(value):
                 colour = _readable_on(_SHADES(value / highest))
-                axes.text(column, row, written(value), ha="center", va="center", color=colour)
+                axes.text(column, row, written(round(value, 2)), ha="center", va="center", color=colour)
     axes.set_xticks(range(len(chart.series)), [one.name for one in chart.series])
     axes.set_yticks(range(len(chart.labels)), chart.labels)
     axes.xaxis.tick_top()

@@ -78,6 +78,20 @@ def test_a_chart_is_a_small_picture_at_twice_the_width(name: ChartName) -> None:
     assert 2_000 < len(picture) <= HEAVIEST
 
 
+def test_the_heaviest_chart_in_the_longest_words_stays_small() -> None:
+    weeks = [f"{day} сент." for day in range(13, 26)]
+    shares = {"День 1": [0.554 + week / 100 for week in range(13)], "День 7": [0.379 + week / 90 for week in range(13)]}
+    heat = a_chart("cohorts").model_copy(
+        update={
+            "labels": tuple(weeks),
+            "series": tuple(
+                Series(name=name, values=tuple(shares[name.replace("30", "7")])) for name in (*shares, "День 30")
+            ),
+        }
+    )
+    assert len(png(heat, lambda share: f"{100 * share:g}\N{NO-BREAK SPACE}%".replace(".", ","))) <= HEAVIEST
+
+
 @pytest.mark.parametrize("name", WHOLE)
 def test_the_same_chart_gives_the_same_bytes(name: ChartName) -> None:
     picture = png(a_chart(name), plain)
