@@ -1,132 +1,46 @@
-"""Days of the log, rolled up hour by hour, against the same days rolled up once and for all."""
+"""Days of the log rolled up hour by hour: figures, bitmaps, days of members, revenue; and what is done again."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import date, datetime, timedelta
-from random import Random
-from typing import Any
+from collections.abc import Iterator
+from datetime import date, timedelta
 
 import boto3
 import pytest
-from botocore.exceptions import EndpointConnectionError
-from pyroaring import BitMap
 
 from shared.app import App
-from shared.errors import Unavailable
 from shared.events import (
-    AnswerAccepted,
     CommentCreated,
-    CommunityEvent,
-    MemberJoined,
     MemberLeft,
     MemberUpdated,
-    PostCreated,
     Profile,
     PurchaseMade,
-    ReactionAdded,
-    SurveyAnswered,
 )
-from shared.largedays import LargeDays
 from shared.model import Attribution, Identity, member_id_of
-from shared.playbook import check
-from shared.react import react
-from shared.rolling import SETTLED, Part, Rolled, keep_shard, roll
-from shared.rollups import KINDS, Rollup
+from shared.rolling import SETTLED
+from shared.rollups import Rollup
 from shared.store import keys
 from shared.tally import Doings
-from tests.aws.conftest import Wire
-from tests.builders import at, raw_playbook
-
-DAY = date(2030, 1, 10)
-NOON = at("2030-01-10T12:00+01:00")
-"""In Berlin, where the community is."""
-
-NIGHT = at("2030-01-11T00:07+01:00")
-"""The first tick after that day."""
-
-HOUR, A_DAY = timedelta(hours=1), timedelta(days=1)
-
-
-def ever() -> float:
-    """All the time that one could wish for."""
-    return 1e9
-
-
-def an_event(kind: type[CommunityEvent], who: str, moment: datetime, **changes: Any) -> CommunityEvent:
-    """Something that a person (`slack:U1`, or on Slack `U1`) did."""
-    platform, _, actor = who.rpartition(":")
-    told = kind.model_fields["type"].default
-    fields: dict[str, Any] = {
-        "id": f"{who}/{told}/{moment.isoformat()}/{changes.get('object', '')}/{changes.get('parent', '')}",
-        "occurred_at": moment,
-        "received_at": moment,
-        "platform": platform or "slack",
-        "actor": actor,
-    }
-    return kind(**fields | changes)
-
-
-def joins(who: str, moment: datetime, **changes: Any) -> CommunityEvent:
-    return an_event(MemberJoined, who, moment, **changes)
-
-
-def posts(who: str, moment: datetime, thread: str = "T1", **changes: Any) -> CommunityEvent:
-    return an_event(PostCreated, who, moment, object=thread, **changes)
-
-
-def replies(who: str, moment: datetime, thread: str = "T1") -> CommunityEvent:
-    return an_event(CommentCreated, who, moment, parent=thread)
-
-
-def happen(app: App, *events: CommunityEvent, now: datetime | None = None) -> None:
-    """Have events logged and reacted to, each when it happens or, late, all of them `now`."""
-    for event in events:
-        app.store.log([event])
-        assert react([event], app, now or event.occurred_at) == {}
-
-
-def tick(app: App, now: datetime, **changes: Any) -> Rolled:
-    return roll(app, now, changes.pop("time_left", ever), **changes)
-
-
-def the_rollup(app: App, day: date = DAY) -> Rollup:
-    [found] = app.store.rollups(day, day)
-    return found
-
-
-def figures(app: App, day: date = DAY) -> dict[str, Any]:
-    return dict(the_rollup(app, day).figures)
-
-
-def bitmaps(app: App, day: date = DAY) -> dict[str, set[int]]:
-    return {kind: set(bits) for kind, bits in app.store.activity([day], KINDS)[day].items()}
-
-
-def measured(app: App) -> dict[tuple[str, str], Any]:
-    """Everything that measuring has written, but for when it did."""
-    found = {}
-    for page in boto3.client("dynamodb").get_paginator("scan").paginate(TableName=app.settings.table):
-        for item in page["Items"]:
-            pk, sk = item["pk"]["S"], item["sk"]["S"]
-            if pk.startswith("ACTIVE#"):
-                found[pk, sk] = set(BitMap.deserialize(item["bits"]["B"]))
-            elif pk == keys.ROLLUPS:
-                told = json.loads(item["rollup"]["S"])
-                found[pk, sk] = {name: told[name] for name in ("closed", "counts", "figures")}
-            elif sk.startswith(keys.FIRST_DAY) or pk == keys.DIRTY:
-                found[pk, sk] = item
-            elif pk.startswith("TALLY#"):
-                found[pk, sk] = item["piece"]["B"]
-    return found
-
-
-def ordinal(app: App, who: str) -> int:
-    member = app.store.survivor(member_id_of(Identity("slack", who)))
-    assert member is not None
-    return member.ordinal
+from tests.aws.days import (
+    A_DAY,
+    DAY,
+    HOUR,
+    NIGHT,
+    NOON,
+    afresh,
+    an_event,
+    bitmaps,
+    figures,
+    happen,
+    joins,
+    measured,
+    ordinal,
+    posts,
+    replies,
+    the_rollup,
+    tick,
+)
+from tests.builders import at
 
 
 class TestADay:
@@ -295,156 +209,6 @@ class TestAgain:
         assert app.store.marks() == []
 
 
-def wipe(app: App) -> None:
-    """Take away all that measuring has written."""
-    client = boto3.client("dynamodb")
-    for item in client.scan(TableName=app.settings.table)["Items"]:
-        pk, sk = item["pk"]["S"], item["sk"]["S"]
-        if pk.startswith(("ACTIVE#", "TALLY#", keys.DIRTY, keys.ROLLUPS)) or sk.startswith(keys.FIRST_DAY):
-            client.delete_item(TableName=app.settings.table, Key={"pk": item["pk"], "sk": item["sk"]})
-
-
-def afresh(app: App, now: datetime) -> dict[tuple[str, str], Any]:
-    """Everything, if it were measured for the first time now: what is there is taken away for it."""
-    first = min(day for pk, day in measured(app) if pk == keys.ROLLUPS)
-    wipe(app)
-    app.store.mark(date.fromisoformat(first), "all", now)
-    tick(app, now)
-    return measured(app)
-
-
-def some_weeks(seed: int) -> list[tuple[datetime, CommunityEvent]]:
-    """Some days of a few people with two accounts each, and when each event comes: often late, rarely in order."""
-    random = Random(seed)  # noqa: S311 - the same every time is the point
-    start = at("2030-03-10T00:00Z")
-    people = [f"{platform}:p{number}" for number in range(6) for platform in ("slack", "standard")]
-    found = []
-    for number in range(60):
-        who, moment = random.choice(people), start + random.random() * 10 * A_DAY
-        thread = f"T{random.randrange(12)}"
-        mail = Profile(email=f"{who.partition(':')[2]}@example.com", email_verified=True)
-        made: list[Callable[[], CommunityEvent]] = [
-            lambda: joins(who, moment, profile=random.choice([Profile(), mail])),  # noqa: B023 - called at once
-            lambda: posts(who, moment, thread=thread),  # noqa: B023
-            lambda: replies(who, moment, thread=thread),  # noqa: B023
-            lambda: an_event(ReactionAdded, who, moment, object=thread, sentiment="positive"),  # noqa: B023
-            lambda: an_event(MemberLeft, who, moment),  # noqa: B023
-            lambda: an_event(MemberUpdated, who, moment, profile=mail),  # noqa: B023
-            lambda: an_event(PurchaseMade, who, moment, amount=number, currency="EUR"),  # noqa: B023
-            lambda: an_event(SurveyAnswered, who, moment, score=number % 11),  # noqa: B023
-            lambda: an_event(AnswerAccepted, who, moment, parent=thread),  # noqa: B023
-        ]
-        event = random.choice(made)()
-        late = random.choice([timedelta(), timedelta(), HOUR, A_DAY, 6 * A_DAY])
-        found.append((moment + late, event))
-    return sorted(found, key=lambda one: (one[0], one[1].id))
-
-
-class TestAnyOrder:
-    @pytest.mark.parametrize("seed", range(1))
-    def test_figures_restated_day_by_day_are_those_computed_at_once(self, app: App, seed: int) -> None:
-        raw = raw_playbook()
-        raw["reengagement"] |= {"inactive_days": "4", "spacing": ["4d", "45d", "60d"], "win_back_within": "2d"}
-        app.playbook = check(raw, source="playbook")
-        weeks = some_weeks(seed)
-        now = weeks[0][0]
-        for came, event in weeks:
-            while now + 25 * HOUR < came:
-                now += 25 * HOUR
-                tick(app, now)
-            happen(app, event, now=came)
-        end = weeks[-1][0] + SETTLED + A_DAY
-        tick(app, end)
-        by_and_by = measured(app)
-        assert len([pk for pk, _ in by_and_by if pk == keys.ROLLUPS]) >= 10
-        assert by_and_by == afresh(app, end)
-
-
-@contextmanager
-def broken(app: App, after: int) -> Iterator[None]:
-    """The table goes away after so many writes."""
-    writes = 0
-
-    def count(model: Any, **_: Any) -> None:
-        nonlocal writes
-        if model.name in {"PutItem", "DeleteItem", "BatchWriteItem", "UpdateItem"}:
-            writes += 1
-            if writes > after:
-                raise EndpointConnectionError(endpoint_url="https://dynamodb.example.com")
-
-    events = app.store._client.meta.events
-    events.register("before-call.dynamodb.*", count)
-    try:
-        yield
-    finally:
-        events.unregister("before-call.dynamodb.*", count)
-
-
-def crash_until_done(app: App, now: datetime) -> int:
-    """Let a tick die at its first write, the next at its second and so on, until one comes through; how many died."""
-    pk, sk = keys.ROLLING
-    for crashes in range(60):
-        app.store._client.delete_item(TableName=app.settings.table, Key={"pk": {"S": pk}, "sk": {"S": sk}})
-        try:
-            with broken(app, after=crashes):
-                tick(app, now)
-        except Unavailable:
-            continue
-        return crashes
-    raise AssertionError("no tick came through")
-
-
-class TestCrashes:
-    def test_whatever_write_fails_the_next_tick_makes_good(self, app: App) -> None:
-        happen(app, joins("U1", NOON), posts("U1", NOON), joins("U2", NOON + 2 * A_DAY))
-        for day in range(3):
-            tick(app, NIGHT + day * A_DAY)
-        now = NIGHT + 2 * A_DAY
-        late = [joins("U3", NOON), replies("U3", NOON + HOUR), posts("U2", NOON - A_DAY), posts("U3", NOON - 4 * A_DAY)]
-        happen(app, *late, now=now)
-        assert crash_until_done(app, now + HOUR) > 10
-        found = measured(app)
-        assert not [pk for pk, _ in found if pk == keys.DIRTY]
-        assert found == afresh(app, now + HOUR)
-
-    def test_a_day_that_is_missing_is_made_good_with_all_that_follows(self, app: App) -> None:
-        happen(app, joins("U1", NOON))
-        for day in range(4):
-            tick(app, NIGHT + day * A_DAY)
-        happen(app, joins("U2", NOON))  # and nobody marks the day
-        pk, sk = keys.rollup(DAY)
-        app.store._client.delete_item(TableName=app.settings.table, Key={"pk": {"S": pk}, "sk": {"S": sk}})
-        happen(app, posts("U1", NOON - A_DAY), now=NIGHT)
-        now = NIGHT + 3 * A_DAY + HOUR
-        for mark in app.store.marks():
-            app.store.unmark(mark)
-        app.store.put_rollup(Rollup(day=DAY - A_DAY, computed_at=NIGHT, closed=True))
-        assert crash_until_done(app, now) > 5
-        assert [figures(app, DAY + day * A_DAY)["members"] for day in range(4)] == [2, 2, 2, 2]
-        assert app.store.marks() == []
-
-    def test_time_that_runs_out_leaves_the_newer_days_to_the_next_tick(self, app: App) -> None:
-        happen(app, joins("U1", NOON), posts("U1", NOON + 2 * A_DAY, thread="T2"))
-        now = NIGHT + 3 * A_DAY
-        app.store.mark(DAY, "x", now)
-        days = [DAY + back * A_DAY for back in range(5)]
-        for at_a_time, day in enumerate(days):
-            rolled = tick(app, now, time_left=lambda: 0.0)
-            assert (rolled.days, rolled.left) == ([day], days[at_a_time + 1 :])
-        assert measured(app) == afresh(app, now)
-
-    def test_two_ticks_at_once_are_one(self, app: App) -> None:
-        app.store.begin_rolling("another", at=app.wire_clock(), until=app.wire_clock() + HOUR)
-        assert tick(app, NOON).busy
-        assert app.store.rollups(DAY, DAY) == []
-        with pytest.raises(Unavailable):
-            tick(app, NOON, part=Part(day=DAY, run="run", mark=""))
-
-    def test_a_lease_that_nobody_gave_back_ends_by_itself(self, app: App) -> None:
-        app.store.begin_rolling("crashed", at=app.wire_clock() - 2 * HOUR, until=app.wire_clock() - HOUR)
-        assert not tick(app, NOON).busy
-
-
 class TestRevenue:
     def test_a_purchase_is_influenced_by_activity_on_one_of_90_days_before(self, app: App) -> None:
         happen(app, posts("U1", NOON), joins("U2", NOON))
@@ -477,160 +241,3 @@ class TestRevenue:
         tick(app, settled + HOUR)
         assert figures(app)["sourced_revenue"] == {"EUR": 5}
         assert figures(app, DAY + A_DAY)["referral_signups"] == 1
-
-
-MACHINE = {"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}
-
-
-@pytest.fixture
-def large(app: App, wire: Wire) -> App:
-    """The app, for which a day of three events is large."""
-    raw = raw_playbook()
-    raw["metrics"]["large_day"] = "2"
-    app.playbook = check(raw, source="playbook")
-    made = boto3.client("stepfunctions").create_state_machine(
-        name=app.settings.table,
-        definition=json.dumps(MACHINE),
-        roleArn="arn:aws:iam::123456789012:role/flywheel",
-    )
-    app.large_days = LargeDays(boto3.client("stepfunctions"), made["stateMachineArn"])
-    wire.requests.clear()
-    return app
-
-
-def runs(app: App) -> list[dict[str, Any]]:
-    """What the state machine was started with."""
-    client = boto3.client("stepfunctions")
-    found = client.list_executions(stateMachineArn=app.large_days._arn)["executions"]
-    return [json.loads(client.describe_execution(executionArn=one["executionArn"])["input"]) for one in found]
-
-
-def carry_out(app: App, run: dict[str, Any]) -> Rolled:
-    """Do what the state machine has the function do."""
-    now, day = at(run["scheduled_time"]), date.fromisoformat(run["day"])
-    for shard in run["shards"]:
-        keep_shard(app, now, day=day, run=run["run"], shard=shard)
-    return tick(app, now, part=Part(day=day, run=run["run"], mark=run["mark"]))
-
-
-class TestLargeDays:
-    def test_a_large_day_read_by_shards_gives_the_same(self, large: App) -> None:
-        events = [joins(f"U{number}", NOON) for number in range(9)]
-        happen(large, *events, posts("U1", NOON), replies("U2", NOON + HOUR), now=NOON)
-        happen(large, an_event(PurchaseMade, "U1", NOON + HOUR, amount=7, currency="EUR"), now=NOON)
-        assert tick(large, NIGHT).handed_over == DAY
-        assert large.store.rollups(DAY, DAY) == []
-        [run] = runs(large)
-        assert carry_out(large, run).days == [DAY, DAY + A_DAY]
-        by_shards = {where: item for where, item in measured(large).items() if run["run"] not in where[1]}
-        large.large_days = LargeDays(boto3.client("stepfunctions"), "")
-        assert by_shards == afresh(large, NIGHT)
-
-    def test_the_same_run_started_twice_runs_once(self, large: App) -> None:
-        happen(large, *[posts(f"U{number}", NOON) for number in range(3)], now=NOON)
-        tick(large, NIGHT)
-        tick(large, NIGHT)
-        assert len(runs(large)) == 1
-
-    def test_a_day_known_to_be_large_is_not_read_before_it_is_handed_over(self, large: App, wire: Wire) -> None:
-        happen(large, *[posts(f"U{number}", NOON) for number in range(3)], now=NOON)
-        tick(large, NOON + HOUR)
-        carry_out(large, runs(large)[0])
-        wire.requests.clear()
-        assert tick(large, NOON + 2 * HOUR).handed_over == DAY
-        assert wire.requests["Query"] == 2
-
-    def test_a_part_that_is_missing_makes_the_run_come_again(self, large: App) -> None:
-        keep_shard(large, NIGHT, day=DAY, run="run", shard=0)
-        with pytest.raises(Unavailable, match="1 of 8"):
-            tick(large, NIGHT, part=Part(day=DAY, run="run", mark=""))
-
-    def test_what_came_while_a_run_was_reading_stays_marked(self, large: App) -> None:
-        happen(large, *[posts(f"U{number}", NOON) for number in range(3)], now=NOON)
-        large.store.mark(DAY, "before", NIGHT)
-        tick(large, NIGHT)
-        large.store.mark(DAY, "meanwhile", NIGHT)
-        carry_out(large, runs(large)[0])
-        assert [mark.token for mark in large.store.marks()] == ["meanwhile"]
-
-    def test_a_run_that_comes_after_a_later_one_changes_nothing(self, large: App) -> None:
-        happen(large, *[posts(f"U{number}", NOON) for number in range(3)], now=NOON)
-        tick(large, NOON + HOUR)
-        [early] = runs(large)
-        tick(large, NIGHT)
-        [late] = [run for run in runs(large) if run != early]
-        carry_out(large, late)
-        carry_out(large, early)
-        assert the_rollup(large).closed
-
-    def test_parts_of_a_run_expire_after_two_days(self, large: App) -> None:
-        keep_shard(large, NIGHT, day=DAY, run="run", shard=0)
-        items = boto3.client("dynamodb").scan(TableName=large.settings.table)["Items"]
-        [expires_at] = [item["expires_at"]["N"] for item in items if item["pk"]["S"].startswith("TALLY#")]
-        assert int(expires_at) == (NIGHT + 2 * A_DAY).timestamp()
-
-
-class TestRequests:
-    """What a tick costs. A change that costs more must change these knowingly."""
-
-    def test_an_hourly_tick_with_nothing_dirty_reads_the_log_once(self, app: App, wire: Wire) -> None:
-        happen(app, joins("U1", NOON))
-        tick(app, NIGHT)
-        tick(app, NIGHT + HOUR)
-        wire.requests.clear()
-        tick(app, NIGHT + 2 * HOUR)
-        log, marks, rollups, signups = 2 * keys.LOG_SHARDS, 1, 1, 1
-        assert wire.requests["Query"] == log + marks + rollups + signups
-        lease, threads, figures = 2, 1, 1
-        assert wire.writes() == lease + threads + figures
-        assert wire.requests["BatchWriteItem"] == 0
-        bitmaps, rest, waits = 2, 1, 1
-        assert wire.requests["BatchGetItem"] == bitmaps + rest + waits
-
-    def test_bitmaps_of_a_month_are_read_100_items_a_request(self, app: App, wire: Wire) -> None:
-        days = [DAY - back * A_DAY for back in range(30)]
-        app.store.activity(days, ["active", "members", "new"])
-        assert wire.requests == {"BatchGetItem": 1, "GetItem": 1}
-
-    @pytest.mark.parametrize("members", [30, 60])
-    def test_a_day_costs_a_batched_write_a_member_and_two_batched_reads(
-        self, app: App, wire: Wire, members: int
-    ) -> None:
-        everybody = [posts(f"U{number}", NOON, thread=f"T{number}") for number in range(members)]
-        app.store.log(everybody)
-        react(everybody, app, NOON)
-        wire.requests.clear()
-        tick(app, NIGHT)
-        days, bitmaps = -(-members // 25), 3
-        assert wire.requests["BatchWriteItem"] == days + bitmaps
-        assert wire.writes() <= 8
-
-    def test_days_after_a_late_event_are_not_read_from_the_log_again(self, app: App, wire: Wire) -> None:
-        happen(app, joins("U1", NOON))
-        for day in range(12):
-            tick(app, NIGHT + day * A_DAY)
-        happen(app, posts("U1", NOON + HOUR), now=NIGHT + 11 * A_DAY)
-        wire.requests.clear()
-        read: list[date] = []
-        pages = app.store.log_pages
-        app.store.log_pages = lambda day, shard: read.append(day) or pages(day, shard)  # type: ignore[method-assign, func-returns-value]
-        tick(app, NIGHT + 11 * A_DAY + HOUR)
-        assert set(read) == {DAY - A_DAY, DAY, DAY + 11 * A_DAY, DAY + 12 * A_DAY}
-
-    def test_a_late_event_costs_react_one_write_a_day_and_batch(self, app: App, wire: Wire) -> None:
-        happen(app, posts("U1", NOON), posts("U1", NIGHT))
-        late = [posts("U1", NOON, thread=f"T{number}") for number in range(20)]
-        app.store.log(late)
-        react(late, app, NOON)
-        wire.requests.clear()
-        react(late, app, NOON)
-        on_time = wire.writes()
-        react(late, app, NIGHT)
-        assert wire.writes() == 2 * on_time + 1
-
-    def test_a_long_log_is_read_page_by_page(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-        happen(app, posts("U1", NOON), replies("U1", NOON + HOUR), replies("U1", NOON + HOUR, thread="T2"))
-        query = app.store._client.query
-        monkeypatch.setattr(app.store._client, "query", lambda **request: query(**{"Limit": 1} | request))
-        tick(app, NIGHT)
-        assert (figures(app)["posts"], figures(app)["comments"]) == (1, 2)

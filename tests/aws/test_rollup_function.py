@@ -12,6 +12,7 @@ import pytest
 from functions import metrics_rollup
 from shared.app import App
 from shared.errors import Unavailable
+from shared.events import CommunityEvent
 from shared.largedays import SHARDS
 from shared.react import react
 from tests.aws.conftest import Clock
@@ -50,7 +51,7 @@ def counted(capsys: pytest.CaptureFixture[str]) -> Figures:
 
 
 def a_day(app: App) -> None:
-    events = [joined(), posted()]
+    events: list[CommunityEvent] = [joined(), posted()]
     app.store.log(events)
     react(events, app, JOINED)
 
