@@ -125,6 +125,7 @@ def sample_facts(playbook: Playbook, kind: ReportKind = "weekly") -> Facts:
         goals=playbook.goals.get(kind, {}),
         steps=tuple(_step(step.key, step.day, at) for at, step in enumerate(playbook.onboarding.steps)),
         lift=Lift(treated=Returned(46, 312), held_out=Returned(2, 35), variants={}, open=18, unsent={}),
+        lift_days=90,
         referrals=ReferralResult(
             attributed=12, qualified=7, in_review=2, rewards={rule.key: 3 for rule in playbook.referrals.rewards[:2]}
         ),

@@ -119,14 +119,15 @@ def inline(media_type: str, content: bytes) -> str:
     return f"data:{media_type};base64,{b64encode(content).decode()}"
 
 
-def _headers(styles: Sequence[str], *, images: str = "'none'") -> dict[str, str]:
+def _headers(styles: Sequence[str], *, images: str = "") -> dict[str, str]:
     """Nothing may be loaded, run or framed; the styles are named by their hashes, forms only come back to us."""
+    shown = f"img-src {images}; " if images else ""
     hashes = " ".join(f"'sha256-{b64encode(sha256(style.encode()).digest()).decode()}'" for style in styles)
     return {
         "content-type": "text/html; charset=utf-8",
         "cache-control": "no-store",
         "content-security-policy": (
-            f"default-src 'none'; style-src {hashes}; img-src {images}; form-action 'self'; base-uri 'none'; "
+            f"default-src 'none'; style-src {hashes}; {shown}form-action 'self'; base-uri 'none'; "
             "frame-ancestors 'none'"
         ),
         "referrer-policy": "no-referrer",

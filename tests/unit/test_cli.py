@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from infra import cli
+from infra.terminal import compiled_mails
 from tests.builders import ROOT
 
-MAILS = "ambassador, check_in, digest, mail_paused, miss_you, reward, survey, trial, welcome"
+MAILS = "ambassador, check_in, digest, mail_paused, miss_you, report, reward, survey, trial, welcome"
 COMMANDS = ("demo", "up", "playbook", "preview", "send-test", "why", "lift", "resume", "referrals")
 
 
@@ -159,7 +160,7 @@ class TestPreview:
         assert not flywheel("preview", "mail_paused").code
 
     def test_two_previews_at_once_do_not_share_a_folder(self) -> None:
-        with cli._mails() as one, cli._mails() as other:
+        with compiled_mails() as one, compiled_mails() as other:
             assert one.render("welcome/en.preheader.txt", {}) == other.render("welcome/en.preheader.txt", {})
 
     @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def test_written_mails_and_languages_are_listed() -> None:
     mails = written(SOURCE)
     assert sorted(mails) == [
         *("ambassador", "check_in", "digest", "mail_paused"),
-        *("miss_you", "reward", "survey", "trial", "welcome"),
+        *("miss_you", "report", "reward", "survey", "trial", "welcome"),
     ]
     assert all(mail.locales == {"en", "ru"} for mail in mails.values())
 
