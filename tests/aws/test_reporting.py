@@ -11,6 +11,7 @@ from typing import Any
 import boto3
 import pytest
 
+from functions import manager_report
 from infra import cli
 from infra.reports import period_of
 from shared.app import App
@@ -31,6 +32,7 @@ from shared.sending import send_planned
 from shared.store import keys
 from shared.visits import Visit
 from tests.aws.conftest import Wire
+from tests.aws.test_functions import Context, golden_input
 from tests.builders import at, raw_playbook
 
 NIGHT = at("2030-01-14T00:07+01:00")
@@ -231,6 +233,18 @@ class TestOnce:
         publish("weekly", lived, MONDAY)
         [mail] = queued(lived)
         assert mail.figures == {"kind": "weekly", "period": "2030-W02", "locale": "en"}
+
+
+class TestFunction:
+    def test_its_schedule_makes_the_report_of_its_kind_as_of_its_time(
+        self, lived: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(manager_report, "app", lambda: lived)
+        monkeypatch.setattr(manager_report.metrics.provider, "namespace", "Flywheel")
+        manager_report.handler(golden_input("schedules/weekly_report"), Context())
+        [mail] = queued(lived)
+        assert (mail.send_id, mail.planned_at) == ("reports/weekly/manager_mira/2030W02", MONDAY)
+        assert '"ReportsPlanned":[1.0]' in capsys.readouterr().out
 
 
 class TestMail:
