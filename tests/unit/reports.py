@@ -28,7 +28,7 @@ def a_report(facts: Facts = WHOLE, locale: str = "en", **changes: Any) -> Report
     return build(replace(facts, **changes), playbook=PLAYBOOK, language=language(locale))
 
 
-def moved(**pairs: tuple[Figure, Figure]) -> dict[str, dict[str, Figure]]:
+def moved(**pairs: tuple[Figure, Figure]) -> dict[str, Any]:
     """The figures of a period and of the one before, in which nothing else is known: (now, before) by key."""
     now, before = ({key: pair[at] for key, pair in pairs.items()} for at in (0, 1))
     return {"figures": now, "previous": before}
