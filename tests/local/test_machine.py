@@ -81,9 +81,10 @@ def test_it_ends_when_its_starter_is_killed() -> None:
 def test_schedules_fire_only_when_told(stack: LocalStack) -> None:
     schedules = stack.schedules()
     states = {stack.scheduler.get_schedule(Name=schedule.name)["State"] for schedule in schedules}
-    quarters = "cron(0/15 * * * ? *)"
-    expressions = [schedule.expression for schedule in schedules]
-    assert expressions == ["rate(1 minute)", "rate(1 minute)", quarters, "rate(5 minutes)"]
+    hourly, quarters = "cron(7 * * * ? *)", "cron(0/15 * * * ? *)"
+    reports = ["cron(0 8 * * ? *)", "cron(0 8 1 * ? *)", "cron(0 8 ? * MON *)"]
+    ticks = ["rate(1 minute)", "rate(1 minute)", "rate(5 minutes)", hourly, quarters]
+    assert sorted(schedule.expression for schedule in schedules) == sorted([*reports, *ticks])
     assert states == {"DISABLED"}
 
 
