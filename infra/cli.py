@@ -15,7 +15,7 @@ import typer
 from rich.text import Text
 from typer.exceptions import TyperException
 
-from infra import ROOT, reports
+from infra import ROOT, dead, reports
 from infra import lift as lifts
 from infra import referrals as referring
 from infra import resume as resuming
@@ -60,6 +60,7 @@ playbook_app = typer.Typer(help="Check the playbook, or describe it to your edit
 app.add_typer(playbook_app, name="playbook")
 
 app.add_typer(referring.commands, name="referrals")
+app.add_typer(dead.commands, name="dead")
 
 app.command()(reports.report)
 

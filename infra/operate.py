@@ -6,7 +6,7 @@ Knows no command. The local stack is reached the same way, by `AWS_ENDPOINT_URL`
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -65,6 +65,11 @@ def deployed(*, table: str | None, stack: str) -> Iterator[Store]:
 
 def output(name: str, stack: str) -> str:
     """An output of a deployed stack; UsageError, in a sentence, when the stack or the output is missing."""
+    return outputs([name], stack)[name]
+
+
+def outputs(names: Iterable[str], stack: str) -> dict[str, str]:
+    """These outputs of a deployed stack; UsageError, in a sentence, when the stack or one of them is missing."""
     client: CloudFormationClient = boto3.client("cloudformation", region_name=region(), config=QUICK)
     try:
         [found] = client.describe_stacks(StackName=stack)["Stacks"]
@@ -75,10 +80,11 @@ def output(name: str, stack: str) -> str:
         raise UsageError(
             f"there is no stack {stack!r} {where}; name it with --stack, or the table with --table"
         ) from exc
-    outputs = {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
-    if name not in outputs:
-        raise UsageError(f"the stack {stack!r} has no output {name}: it is no Flywheel, or has to be deployed anew")
-    return outputs[name]
+    told = {output["OutputKey"]: output["OutputValue"] for output in found.get("Outputs", [])}
+    for name in (wanted := list(names)):
+        if name not in told:
+            raise UsageError(f"the stack {stack!r} has no output {name}: it is no Flywheel, or has to be deployed anew")
+    return {name: told[name] for name in wanted}
 
 
 def now_of(store: Store) -> datetime:

@@ -473,6 +473,7 @@ class Flywheel(cdk.Stack):
             "ConfigurationSet": self.configuration_set.configuration_set_name,
             "SenderDomains": ",".join(self._sender_domains()),
             "MailFeedbackFunction": self.functions["mail_feedback"].function_name,
+            **{f"Dead{name}QueueUrl": queue.queue_url for name, queue in self._dead_letter_queues().items()},
         }
         if self.domain:  # what a CNAME or alias record of the domain must point to
             outputs["DomainTarget"] = self.domain.regional_domain_name

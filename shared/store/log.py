@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 
 from shared.events import CommunityEvent
@@ -10,7 +10,7 @@ from shared.model import Identity
 from shared.store import keys
 from shared.store.items import event_of, expiry
 from shared.store.table import Table
-from shared.store.wire import attributes
+from shared.store.wire import Attributes, attributes
 
 
 class Log(Table):
@@ -46,3 +46,15 @@ class Log(Table):
             ExpressionAttributeValues=attributes({":pk": pk, ":sk": sk}),
         )
         return [event_of(item) for item in items]
+
+    def entries(self, wanted: Iterable[keys.Key]) -> list[Attributes]:
+        """These items of the log as the stream tells of them; those that are not there are absent."""
+        return [attributes(item) for item in self._batch_get(wanted)]
+
+    def entries_of(self, day: date) -> Iterator[Attributes]:
+        """Every item of a UTC day of the log as the stream tells of it, read or not by this version."""
+        for shard in range(keys.LOG_SHARDS):
+            partition = attributes({":pk": keys.log_partition(day, shard)})
+            yield from map(
+                attributes, self._query(KeyConditionExpression="pk = :pk", ExpressionAttributeValues=partition)
+            )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from infra import ROOT, bundle
+from infra import ROOT, bundle, letters
 from shared.app import Settings
 from shared.store.sends import LINE
 from tests.infra.conftest import Template
@@ -241,6 +241,14 @@ def test_every_dead_letter_queue_raises_an_alarm(template: Template) -> None:
     alarms = json.dumps(of_type(template, "AWS::CloudWatch::Alarm"))
     assert dead
     assert all(name in alarms for name in dead)
+
+
+def test_every_queue_of_dead_letters_is_named_by_an_output(template: Template) -> None:
+    dead = {name for name, queue in of_type(template, "AWS::SQS::Queue").items() if "RedrivePolicy" not in queue}
+    outputs = {name: one["Value"] for name, one in template["Outputs"].items()}
+    told = {name: value["Ref"] for name, value in outputs.items() if "Ref" in value}
+    assert {told[f"{queue}QueueUrl"] for queue in letters.QUEUES} == dead
+    assert all(told[output].startswith(output[:-3]) for output in letters.SENT_BACK.values())
 
 
 def test_schedules_pass_their_own_time(template: Template) -> None:

@@ -16,7 +16,7 @@ import pytest
 from pydantic import BaseModel
 from typer.main import get_command
 
-from infra import cli, referred, why
+from infra import cli, letters, referred, why
 from infra.app import CONTEXT
 from infra.local.inbox import REASONS
 from shared import feedback, links, referral_links
@@ -280,6 +280,10 @@ class TestOperating:
         figures = set(re.findall(r'(?:add_metric\(|single_metric\(name=)"(\w+)"', code))
         named = quoted(section("docs/operating.md", "## What watches")) - {"Flywheel"}
         assert {name for name in named if re.fullmatch(r"([A-Z][a-z]+)+", name)} == figures
+
+    def test_every_queue_of_dead_letters_has_a_row_and_no_other(self) -> None:
+        assert first_cells(section("docs/operating.md", "## Dead letters")) == set(letters.QUEUES)
+        assert first_cells(section("docs/runbooks/dead-letters.md", "## Look")) == set(letters.QUEUES)
 
     def test_every_label_of_why_is_explained_and_no_other(self) -> None:
         explained = first_cells(section("docs/operating.md", "### Reading `flywheel why`"))

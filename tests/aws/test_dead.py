@@ -1,0 +1,364 @@
+"""Dead letters against real queues, a real stream and the real handlers: tried again, kept, dropped, never lost."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import pytest
+from botocore.response import StreamingBody
+from botocore.stub import Stubber
+
+from functions import react
+from infra import cli, dead
+from infra.letters import QUEUES
+from infra.redrive import HELD, Queues, Redrive, StillFails, invoking
+from shared.app import QUICK, App
+from shared.model import Identity, member_id_of
+from tests.aws.conftest import Wire
+from tests.aws.test_functions import Context
+from tests.aws.test_operate import a_stack
+from tests.builders import JOINED, a_planned_mail, joined
+from tests.unit.test_letters import ARN, failed_batch, failed_invocation
+
+ADA = member_id_of(Identity("slack", "U1"))
+REACT = "arn:aws:lambda:eu-west-1:111122223333:function:Flywheel-react1A2B-xYz"
+Run = Callable[..., tuple[int | str | None, str, str]]
+
+
+@pytest.fixture
+def urls(app: App) -> dict[str, str]:
+    """Queues for dead letters, and those that letters go back to, by the outputs that name them."""
+    sqs = boto3.client("sqs", region_name=None, config=QUICK)
+    made = {f"{name}QueueUrl": sqs.create_queue(QueueName=f"{name}-{uuid4().hex}")["QueueUrl"] for name in QUEUES}
+    ours = app.settings
+    return made | {"MailQueueUrl": ours.mail_queue_url, "RewardQueueUrl": ours.reward_queue_url}
+
+
+@pytest.fixture
+def queues(urls: dict[str, str]) -> Queues:
+    return Queues(boto3.client("sqs", region_name=None, config=QUICK), urls, wait=0)
+
+
+@pytest.fixture
+def stream(app: App) -> str:
+    """The stream of the test's table, switched on."""
+    told = boto3.client("dynamodb").update_table(
+        TableName=app.settings.table,
+        StreamSpecification={"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"},
+    )
+    arn: str = told["TableDescription"]["LatestStreamArn"]
+    return arn
+
+
+@pytest.fixture
+def invoked(app: App, monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, Any]]:
+    """What functions were given."""
+    monkeypatch.setattr(react, "app", lambda: app)
+    monkeypatch.setattr(react.metrics.provider, "namespace", "Flywheel")
+    return []
+
+
+@pytest.fixture
+def again(app: App, queues: Queues, invoked: list[Mapping[str, Any]]) -> Redrive:
+    """Everything needed to try letters again; whatever is invoked is noted, and `react` is the real one."""
+
+    def invoke(function: str, payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        invoked.append(payload)
+        return react.handler(dict(payload), Context()) if function == REACT else None
+
+    streams = boto3.client("dynamodbstreams", region_name=None, config=QUICK)
+    return Redrive(queues=queues, streams=streams, invoke=invoke, store=app.store, stack="Flywheel")
+
+
+def put(urls: Mapping[str, str], queue: str, body: object, **attributes: str) -> None:
+    boto3.client("sqs").send_message(
+        QueueUrl=urls[f"{queue}QueueUrl"],
+        MessageBody=body if isinstance(body, str) else json.dumps(body),
+        MessageAttributes={name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()},
+    )
+
+
+def bodies(url: str) -> list[str]:
+    got = boto3.client("sqs").receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
+    return [message["Body"] for message in got.get("Messages", [])]
+
+
+def redrive_all(again: Redrive) -> list[str]:
+    with again.queues.letters(held=HELD) as letters:
+        return [again.redrive(letter) for letter in letters]
+
+
+def a_batch(stream: str, **changes: Any) -> dict[str, Any]:
+    """The letter of everything that the stream holds now."""
+    streams = boto3.client("dynamodbstreams", region_name=None, config=QUICK)
+    [shard] = streams.describe_stream(StreamArn=stream)["StreamDescription"]["Shards"]
+    place = {"StreamArn": stream, "ShardId": shard["ShardId"], "ShardIteratorType": "TRIM_HORIZON"}
+    records = streams.get_records(ShardIterator=streams.get_shard_iterator(**place)["ShardIterator"])["Records"]
+    numbers = [record["dynamodb"]["SequenceNumber"] for record in records]
+    told = {
+        "streamArn": stream,
+        "shardId": shard["ShardId"],
+        "startSequenceNumber": numbers[0],
+        "endSequenceNumber": numbers[-1],
+        "batchSize": len(numbers),
+    }
+    letter = failed_batch(**told | changes)
+    letter["requestContext"]["functionArn"] = REACT
+    return letter
+
+
+@contextmanager
+def trimmed(again: Redrive) -> Iterator[None]:
+    """The stream a day later."""
+    with Stubber(again.streams) as stubber:
+        stubber.add_client_error("get_shard_iterator", "TrimmedDataAccessException")
+        yield
+
+
+class TestRedrive:
+    def test_a_mail_is_in_its_queue_and_its_letter_gone(self, again: Redrive, urls: dict[str, str]) -> None:
+        mail = a_planned_mail("welcome").model_dump_json()
+        put(urls, "DeadMail", mail)
+        assert redrive_all(again) == [f"the mail welcome, {a_planned_mail('welcome').send_id}: back in its queue"]
+        assert (bodies(urls["MailQueueUrl"]), bodies(urls["DeadMailQueueUrl"])) == ([mail], [])
+
+    def test_a_lost_batch_is_reacted_to_from_the_log(
+        self, again: Redrive, urls: dict[str, str], stream: str, app: App
+    ) -> None:
+        app.store.log([joined(actor="U1", id="slack:Ev1"), joined(actor="U2", id="slack:Ev2")])
+        put(urls, "DeadLog", a_batch(stream))
+        assert app.store.member(ADA) is None
+        assert redrive_all(again) == ["2 events reacted to again"]
+        assert app.store.member(ADA) is not None
+        assert bodies(urls["DeadLogQueueUrl"]) == []
+
+    def test_a_batch_twice_redriven_changes_nothing_more(
+        self, again: Redrive, urls: dict[str, str], stream: str, app: App
+    ) -> None:
+        app.store.log([joined(actor="U1", id="slack:Ev1")])
+        letter = a_batch(stream)
+        put(urls, "DeadLog", letter)
+        redrive_all(again)
+        before = (app.store.member(ADA), app.store.agenda())
+        put(urls, "DeadLog", letter)
+        assert redrive_all(again) == ["1 event reacted to again"]
+        assert (app.store.member(ADA), app.store.agenda()) == before
+
+    def test_only_records_of_the_batch_are_taken(
+        self, again: Redrive, urls: dict[str, str], stream: str, app: App, invoked: list[Mapping[str, Any]]
+    ) -> None:
+        app.store.log([joined(actor="U1", id="slack:Ev1")])
+        letter = a_batch(stream)
+        app.store.log([joined(actor="U2", id="slack:Ev2")])
+        put(urls, "DeadLog", letter)
+        redrive_all(again)
+        assert [len(payload["Records"]) for payload in invoked] == [1]
+
+    def test_an_old_batch_is_found_by_when_it_came(
+        self, again: Redrive, urls: dict[str, str], stream: str, app: App
+    ) -> None:
+        late = joined(actor="U1", id="slack:Ev1", occurred_at=JOINED - timedelta(days=3), received_at=JOINED)
+        before = joined(actor="U2", id="slack:Ev2", received_at=JOINED - timedelta(hours=1))
+        app.store.log([late, before])
+        came: dict[str, Any] = {"approximateArrivalOfFirstRecord": JOINED.isoformat(), "batchSize": 1}
+        came["approximateArrivalOfLastRecord"] = (JOINED + timedelta(seconds=2)).isoformat()
+        put(urls, "DeadLog", a_batch(stream, **came))
+        with trimmed(again):
+            assert redrive_all(again) == ["1 event reacted to again"]
+        assert app.store.member(ADA) is not None
+
+    def test_an_old_batch_that_the_log_lacks_stays(
+        self, again: Redrive, urls: dict[str, str], stream: str, app: App, invoked: list[Mapping[str, Any]]
+    ) -> None:
+        app.store.log([joined(actor="U1", id="slack:Ev1")])
+        put(urls, "DeadLog", a_batch(stream, batchSize=5))
+        with trimmed(again), pytest.raises(StillFails, match="no longer tells which 5 events"):
+            redrive_all(again)
+        assert invoked == []
+        assert len(bodies(urls["DeadLogQueueUrl"])) == 1
+
+    def test_what_was_erased_meanwhile_is_not_brought_back(
+        self, again: Redrive, urls: dict[str, str], stream: str, app: App, invoked: list[Mapping[str, Any]]
+    ) -> None:
+        app.store.log([joined(actor="U1", id="slack:Ev1")])
+        letter = a_batch(stream)
+        [item] = boto3.client("dynamodb").scan(TableName=app.settings.table)["Items"]
+        boto3.client("dynamodb").delete_item(
+            TableName=app.settings.table, Key={name: item[name] for name in ("pk", "sk")}
+        )
+        put(urls, "DeadLog", letter)
+        assert redrive_all(again) == ["0 events reacted to again"]
+        assert invoked == []
+
+    def test_a_letter_that_fails_again_stays(
+        self, again: Redrive, urls: dict[str, str], stream: str, app: App, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        app.store.log([joined(actor="U1", id="slack:Ev1")])
+        put(urls, "DeadLog", a_batch(stream))
+        with monkeypatch.context() as broken:
+            broken.setattr(app.store, "create_member", _away)
+            with pytest.raises(StillFails, match="1 of 1 events failed again"):
+                redrive_all(again)
+        assert redrive_all(again) == ["1 event reacted to again"]
+
+    def test_a_tick_is_given_to_its_function(
+        self, again: Redrive, urls: dict[str, str], invoked: list[Mapping[str, Any]]
+    ) -> None:
+        put(urls, "DeadSchedules", {"scheduled_time": "2030-01-02T03:04:00Z"}, TARGET_ARN=ARN)
+        assert redrive_all(again) == ["Flywheel-onboarding1A2B-xYz: the tick of 2030-01-02T03:04:00Z: done"]
+        assert invoked == [{}]
+        assert bodies(urls["DeadSchedulesQueueUrl"]) == []
+
+    def test_a_letter_cannot_name_a_function_of_others(
+        self, again: Redrive, urls: dict[str, str], invoked: list[Mapping[str, Any]]
+    ) -> None:
+        payroll = "arn:aws:lambda:eu-west-1:111122223333:function:payroll"
+        put(urls, "DeadSchedules", {"scheduled_time": "2030-01-02T03:04:00Z"}, TARGET_ARN=payroll)
+        with pytest.raises(StillFails, match="payroll is no function of the stack Flywheel"):
+            redrive_all(again)
+        assert invoked == []
+
+    def test_more_letters_than_a_page_are_all_received(self, queues: Queues, urls: dict[str, str]) -> None:
+        for number in range(23):
+            put(urls, "DeadMail", a_planned_mail("welcome", send_id=f"a/b/m/{number}").model_dump_json())
+        for _ in range(2):  # and once they have been looked at, they can be again
+            with queues.letters() as letters:
+                assert len({letter.id for letter in letters}) == 23
+
+
+@pytest.mark.usefixtures("wire")
+class TestInvoking:
+    @pytest.fixture
+    def lambda_(self) -> Iterator[Stubber]:
+        with Stubber(boto3.client("lambda", region_name="eu-west-1")) as stubber:
+            yield stubber
+
+    def answer(self, lambda_: Stubber, told: object, **more: str) -> None:
+        body = json.dumps(told).encode()
+        payload = StreamingBody(io.BytesIO(body), len(body))
+        given = {"FunctionName": ARN, "Payload": b'{"a": 1}'}
+        lambda_.add_response("invoke", {"StatusCode": 200, "Payload": payload, **more}, given)
+
+    def test_what_a_function_answers_is_told(self, lambda_: Stubber) -> None:
+        self.answer(lambda_, {"batchItemFailures": []})
+        assert invoking(_client(lambda_))(ARN, {"a": 1}) == {"batchItemFailures": []}
+
+    def test_a_function_that_raises_still_fails_by_its_type_alone(self, lambda_: Stubber) -> None:
+        self.answer(lambda_, {"errorType": "Unavailable", "errorMessage": "ada"}, FunctionError="Unhandled")
+        with pytest.raises(StillFails, match=r"failed again \(Unavailable\); its log says why$"):
+            invoking(_client(lambda_))(ARN, {"a": 1})
+
+    def test_a_function_that_is_gone_is_a_sentence(self, lambda_: Stubber) -> None:
+        lambda_.add_client_error("invoke", "ResourceNotFoundException")
+        with pytest.raises(StillFails, match="could not be invoked: ResourceNotFoundException"):
+            invoking(_client(lambda_))(ARN, {"a": 1})
+
+
+class TestCommands:
+    @pytest.fixture(autouse=True)
+    def cloudformation(self, urls: dict[str, str]) -> Iterator[None]:
+        with Stubber(boto3.client("cloudformation", region_name=None, config=QUICK)) as stubber:
+            for _ in range(3):
+                stubber.add_response("describe_stacks", a_stack(**urls), {"StackName": "Flywheel"})
+            yield
+
+    @pytest.fixture
+    def run(self, app: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+        """Runs `flywheel dead` on the test's table and queues; its exit code, and what it said."""
+        monkeypatch.setattr(dead, "WAIT", 0)
+
+        def run(*arguments: str, answer: str = "") -> tuple[int | str | None, str, str]:
+            monkeypatch.setattr(sys, "argv", ["flywheel", "dead", *arguments, "--table", app.settings.table])
+            monkeypatch.setattr(sys, "stdin", StringIO(answer))
+            with pytest.raises(SystemExit) as ended:
+                cli.main()
+            said = capsys.readouterr()
+            return ended.value.code or 0, said.out, said.err
+
+        return run
+
+    def the_letters(self, run: Run) -> list[dict[str, str]]:
+        code, said, _ = run("list", "--json")
+        assert code == 0
+        found: list[dict[str, str]] = json.loads(said)
+        return found
+
+    def test_no_letters_are_a_sentence(self, run: Run) -> None:
+        assert run("list") == (0, "There are no dead letters.\n", "")
+
+    def test_the_list_tells_ids_and_no_person(self, run: Run, urls: dict[str, str]) -> None:
+        put(urls, "DeadFeedback", failed_invocation(_bounce()))
+        put(urls, "DeadMail", a_planned_mail("welcome").model_dump_json())
+        letters = self.the_letters(run)
+        assert [letter["queue"] for letter in letters] == ["DeadFeedback", "DeadMail"]
+        code, said, _ = run("list")
+        assert (code, "ada@example.com" in said, letters[0]["id"][:8] in said) == (0, False, True)
+
+    def test_a_letter_is_shown_whole(self, run: Run, urls: dict[str, str]) -> None:
+        put(urls, "DeadFeedback", _bounce(), TARGET_ARN=ARN)
+        [letter] = self.the_letters(run)
+        code, said, _ = run("show", letter["id"][:6])
+        shown = json.loads(said)
+        assert (code, shown["body"], shown["attributes"]) == (0, _bounce(), {"TARGET_ARN": ARN})
+
+    def test_all_mails_are_sent_back(self, run: Run, urls: dict[str, str], wire: Wire) -> None:
+        put(urls, "DeadMail", a_planned_mail("welcome").model_dump_json())
+        put(urls, "DeadReward", {"member_id": "m1", "rule": "first_friend", "about": "granted"})
+        code, said, _ = run("redrive", "--queue", "DeadMail")
+        assert (code, "back in its queue" in said) == (0, True)
+        assert [len(bodies(urls[f"{name}QueueUrl"])) for name in ("Mail", "DeadMail", "DeadReward")] == [1, 0, 1]
+        assert wire.requests["Invoke"] == 0
+
+    def test_a_letter_nobody_understands_stays_and_is_told(self, run: Run, urls: dict[str, str]) -> None:
+        put(urls, "DeadMail", "not a mail")
+        code, said, _ = run("redrive", "--all")
+        assert (code, "stays" in said, "flywheel dead show" in said) == (1, True, True)
+        assert bodies(urls["DeadMailQueueUrl"]) == ["not a mail"]
+
+    def test_which_letters_must_be_said(self, run: Run) -> None:
+        code, _, said = run("redrive")
+        assert (code, "say which" in said) == (2, True)
+
+    def test_a_queue_that_is_none_is_a_sentence(self, run: Run) -> None:
+        code, _, said = run("drop", "--queue", "Mail")
+        assert (code, "there is no queue 'Mail'; there are DeadMail, DeadReward" in said) == (2, True)
+
+    def test_an_id_that_means_none_is_a_sentence(self, run: Run) -> None:
+        code, _, said = run("show", "0000")
+        assert (code, "'0000' is no letter" in said) == (2, True)
+
+    def test_an_id_that_means_several_is_a_sentence(self, run: Run, urls: dict[str, str]) -> None:
+        put(urls, "DeadMail", a_planned_mail("welcome").model_dump_json())
+        put(urls, "DeadMail", a_planned_mail("survey").model_dump_json())
+        code, _, said = run("drop", "")
+        assert (code, "means several letters" in said) == (2, True)
+
+    def test_dropping_asks_and_no_means_no(self, run: Run, urls: dict[str, str]) -> None:
+        put(urls, "DeadMail", a_planned_mail("welcome").model_dump_json())
+        assert run("drop", "--all", answer="n\n")[0] == 1
+        assert len(bodies(urls["DeadMailQueueUrl"])) == 1
+        code, said, _ = run("drop", "--all", "--yes")
+        assert (code, said.endswith("Thrown away.\n")) == (0, True)
+        assert bodies(urls["DeadMailQueueUrl"]) + bodies(urls["MailQueueUrl"]) == []
+
+
+def _bounce() -> dict[str, Any]:
+    destination = {"mail": {"destination": ["ada@example.com"]}}
+    return {"source": "aws.ses", "detail-type": "Email Bounced", "detail": destination}
+
+
+def _client(stubber: Stubber) -> Any:
+    return stubber.client
+
+
+def _away(*_: Any) -> bool:
+    raise RuntimeError("away")
