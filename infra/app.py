@@ -1,8 +1,9 @@
 """The CDK's entry: checks the playbook, builds the bundle, synthesises.
 
 Context, from `-c name=value` or cdk.json: `playbook` (a file), `domain_name` with `certificate_arn`, `alarm_topic_arn`,
-`disposable` (nothing outlives the stack), `opens_and_clicks` (SES tells of them, by its pixel and its links), `machine`
-(`lambda`, or `host` for the local stack: this machine's wheels).
+`disposable` (nothing outlives the stack), `opens_and_clicks` (SES tells of them, by its pixel and its links), `reserve`
+(concurrency for the mailer, and a bound for the public functions), `budget` (US dollars a month; its alarm needs
+`alarm_topic_arn`), `machine` (`lambda`, or `host` for the local stack: this machine's wheels).
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ CONTEXT = (
     "certificate_arn",
     "alarm_topic_arn",
     "opens_and_clicks",
+    "reserve",
+    "budget",
 )
 
 
@@ -30,6 +33,7 @@ def synth() -> None:
     os.environ.update(node.environment())
     import aws_cdk as cdk  # noqa: PLC0415 - it starts Node, so only once the right Node is known
 
+    from infra import acknowledgements  # noqa: PLC0415 - as above
     from infra.stack import Flywheel, Settings  # noqa: PLC0415 - as above
 
     app = cdk.App(analytics_reporting=False)
@@ -47,8 +51,12 @@ def synth() -> None:
         certificate_arn=context["certificate_arn"],
         alarm_topic_arn=context["alarm_topic_arn"],
         opens_and_clicks=_flag(context["opens_and_clicks"]),
+        reserve=_flag(context["reserve"]),
+        budget=None if context["budget"] is None else str(context["budget"]),
     )
-    Flywheel(app, "Flywheel", settings=settings, code=code, layer=layer, drawing=drawing)
+    stack = Flywheel(app, "Flywheel", settings=settings, code=code, layer=layer, drawing=drawing)
+    acknowledgements.check(app)
+    acknowledgements.acknowledge(stack)
     app.synth()
 
 

@@ -2,8 +2,8 @@
 
 `_grants` lists what each function's code may do. What its trigger needs besides, to read a queue or to put dead letters
 into one, the CDK grants to the same role where the trigger is made.
-Public functions have no reserved concurrency: a new account has too little to reserve, and the HTTP API's throttle
-already bounds what strangers can make us pay.
+What strangers can make us pay is bounded by the HTTP API's throttles and, where `reserve` is chosen, by how many of a
+function run at once: a new account has too little to reserve any.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from aws_cdk import aws_ses as ses
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra import measuring, reports_stack
+from infra import budget, grants, measuring, reports_stack
 from infra.bundle import Asset
 from infra.observability import watch
 from shared.errors import UsageError
@@ -42,9 +42,7 @@ from shared.playbook import Report, ReportKind
 TICKING = ("onboarding", "reengagement", "referral_rewards", "mail_followups", "metrics_rollup", "manager_report")
 """Those that a schedule wakes, to take what is due."""
 
-READ = ("dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:Query")
 STREAM = ("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator")
-WRITE = ("dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem")
 
 TIMEOUTS = {
     "webhooks": Duration.seconds(10),
@@ -99,7 +97,7 @@ class Settings:
 
     `senders` are the addresses that mails are from; `reports` go out in the community's `timezone` unless they say
     another. `disposable` leaves nothing behind when the stack is destroyed; without it the table, the secrets and the
-    logs outlive the stack. `domain_name` needs `certificate_arn`.
+    logs outlive the stack. `domain_name` needs `certificate_arn`. `budget` is in US dollars a month.
     """
 
     senders: Sequence[str]
@@ -110,6 +108,8 @@ class Settings:
     certificate_arn: str | None = None
     alarm_topic_arn: str | None = None
     opens_and_clicks: bool = False
+    reserve: bool = False
+    budget: str | None = None
 
 
 class Flywheel(cdk.Stack):
@@ -147,54 +147,38 @@ class Flywheel(cdk.Stack):
         self._triggers()
         self._grants()
         measuring.large_days(self, self.functions["metrics_rollup"], alarm_topic_arn=settings.alarm_topic_arn)
+        budget.alarm(self, settings.budget, alarm_topic_arn=settings.alarm_topic_arn)
         watch(self, queues=self._dead_letter_queues(), api=self.api, alarm_topic_arn=settings.alarm_topic_arn)
         self._outputs()
 
     # --- who may touch what ----------------------------------------------------------------------
 
     def _grants(self) -> None:
-        table, agenda, mails = self.table.table_arn, f"{self.table.table_arn}/index/agenda", self.mail_queue.queue_arn
-        enqueue, read_secret = ("sqs:SendMessage",), ("secretsmanager:GetSecretValue",)
-
-        # A stranger's request can write to the log, and do no more than that.
-        log_only = {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["LOG#*", "SEEN#*"]}}
-        self._may("webhooks", ("dynamodb:PutItem",), table, only_if=log_only)
-        self._may("webhooks", read_secret, self.webhook_secret.secret_arn)
-
-        self._may("links", ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"), table)
-        self._may("links", read_secret, self.links_secret.secret_arn)
-
+        for function, touched in grants.TABLE.items():
+            for one in touched:
+                self._may(function, one.actions, self._touched(one), only_if=one.condition)
         self._may("react", STREAM, self.table.table_stream_arn or "")
         self._may("react", ("dynamodb:ListStreams",), "*")  # this action knows no narrower resource
-        self._may("react", (*READ, *WRITE), table)
-        self._may("react", enqueue, mails)
-        self._may("react", read_secret, self.links_secret.secret_arn)
 
-        rewards = self.reward_queue.queue_arn
-        self._may("referral_rewards", (*READ, *WRITE, "dynamodb:ConditionCheckItem"), table, agenda)
-        self._may("referral_rewards", enqueue, rewards)
-        self._may("reward_notices", (*READ, *WRITE), table)
-        self._may("reward_notices", enqueue, mails)
-        self._may("reward_notices", read_secret, self.rewards_secret.secret_arn)
+        for function, read in self._secrets_read().items():
+            self._may(function, ("secretsmanager:GetSecretValue",), read.secret_arn)
+        for function in ("react", "reward_notices", "onboarding", "reengagement", "mail_followups", "manager_report"):
+            self._may(function, ("sqs:SendMessage",), self.mail_queue.queue_arn)
+        self._may("referral_rewards", ("sqs:SendMessage",), self.reward_queue.queue_arn)
         self._may("reward_notices", ("events:PutEvents",), self.bus.event_bus_arn)
 
-        for ticking in ("onboarding", "reengagement", "mail_followups"):
-            self._may(ticking, (*READ, *WRITE), table, agenda)
-            self._may(ticking, enqueue, mails)
-
-        self._may("manager_report", (*READ, "dynamodb:PutItem"), table, agenda, f"{table}/index/sends")
-        self._may("manager_report", enqueue, mails)
-
         from_us = {"StringEquals": {"ses:FromAddress": sorted(self.settings.senders)}}
-        self._may("mailer", (*READ, *WRITE), table)
-        self._may("mailer", read_secret, self.links_secret.secret_arn)
         # Any identity of the account, but only from our senders: in the sandbox SES asks for the recipient's as well.
         identities = self.format_arn(service="ses", resource="identity", resource_name="*")
         self._may("mailer", ("ses:SendEmail",), identities, self._configuration_set_arn(), only_if=from_us)
         self._may("mailer", ("ses:GetAccount",), "*")  # this action knows no narrower resource
 
-        self._may("metrics_rollup", (*READ, *WRITE, "dynamodb:BatchWriteItem"), table)
-        self._may("mail_feedback", ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"), table)
+    def _touched(self, one: grants.Touched) -> str:
+        return f"{self.table.table_arn}/index/{one.index}" if one.index else self.table.table_arn
+
+    def _secrets_read(self) -> dict[str, secrets.Secret]:
+        links = dict.fromkeys(("links", "react", "mailer"), self.links_secret)
+        return {"webhooks": self.webhook_secret, "reward_notices": self.rewards_secret, **links}
 
     def _may(
         self, function: str, actions: Sequence[str], *resources: str, only_if: Mapping[str, object] | None = None
@@ -439,6 +423,7 @@ class Flywheel(cdk.Stack):
             log_group=log,
             environment=self._environment(name),
             on_failure=destinations.SqsDestination(self.dead[asynchronous]) if asynchronous else None,
+            reserved_concurrent_executions=budget.reserved(name, wanted=self.settings.reserve),
         )
 
     def _environment(self, function: str) -> dict[str, str]:

@@ -24,6 +24,7 @@ from shared.mail import Mails
 from shared.pages import Pages
 from shared.ses import Pace
 from shared.store.sends import LINE
+from tests.aws.callers import judge
 from tests.builders import JOINED, ROOT, a_playbook
 
 REWARDS_KEY = "whsec_" + b64encode(b"the key that signs rewards now.").decode()
@@ -84,6 +85,7 @@ def aws() -> Iterator[Wire]:
         wire = Wire()
         events = boto3._get_default_session()._session.get_component("event_emitter")
         events.register("before-call.*.*", wire.count)
+        events.register("provide-client-params.dynamodb.*", judge)
         events.register_first("before-send.sesv2.SendEmail", wire.answer)
         events.register("after-call.sesv2.SendEmail", wire.lose)
         boto3.client("sesv2").create_email_identity(EmailIdentity="hello@community.example.com")

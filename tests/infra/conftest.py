@@ -14,6 +14,17 @@ from shared import playbook
 
 Template = dict[str, Any]
 
+EVERYTHING_CHOSEN = {
+    "disposable": "true",
+    "domain_name": "go.community.example.com",
+    "certificate_arn": "arn:aws:acm:eu-west-1:111122223333:certificate/00000000-0000-0000-0000-000000000000",
+    "alarm_topic_arn": "arn:aws:sns:eu-west-1:111122223333:alarms",
+    "opens_and_clicks": "true",
+    "reserve": "true",
+    "budget": "25",
+}
+"""The CDK's context with all that a deployment may choose."""
+
 
 @pytest.fixture(scope="session")
 def template_file() -> Path:
@@ -29,14 +40,7 @@ def template(template_file: Path) -> Template:
 @pytest.fixture(scope="session")
 def other_template() -> Template:
     """The stack with everything chosen that can be chosen."""
-    context = {
-        "disposable": "true",
-        "domain_name": "go.community.example.com",
-        "certificate_arn": "arn:aws:acm:eu-west-1:111122223333:certificate/00000000-0000-0000-0000-000000000000",
-        "alarm_topic_arn": "arn:aws:sns:eu-west-1:111122223333:alarms",
-        "opens_and_clicks": "true",
-    }
-    read: Template = json.loads((assembly(context) / "Flywheel.template.json").read_text(encoding="utf-8"))
+    read: Template = json.loads((assembly(EVERYTHING_CHOSEN) / "Flywheel.template.json").read_text(encoding="utf-8"))
     return read
 
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,6 @@ from infra import ROOT, bundle, letters
 from shared.app import Settings
 from shared.store.sends import LINE
 from tests.infra.conftest import Template
-
-NO_NARROWER_RESOURCE = {"ses:GetAccount", "dynamodb:ListStreams"}
-"""The actions that AWS does not let one bind to a resource."""
-
-WRITERS = {
-    "links": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"},
-    "mail_feedback": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"},
-    "webhooks": {"dynamodb:PutItem"},
-}
 
 
 def of_type(template: Template, kind: str) -> dict[str, dict[str, Any]]:
@@ -33,23 +23,6 @@ def functions(template: Template) -> dict[str, dict[str, Any]]:
     return {properties["Handler"].split(".")[1]: properties for properties in found}
 
 
-def listed(value: object) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
-def grants(template: Template) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every statement of a policy, with the logical id of the role that has it."""
-    for properties in of_type(template, "AWS::IAM::Policy").values():
-        for statement in properties["PolicyDocument"]["Statement"]:
-            yield properties["Roles"][0]["Ref"], statement
-
-
-def actions_of(template: Template, function: str, service: str) -> set[str]:
-    role = functions(template)[function]["Role"]["Fn::GetAtt"][0]
-    allowed = {action for owner, one in grants(template) if owner == role for action in listed(one["Action"])}
-    return {action for action in allowed if action.startswith(f"{service}:")}
-
-
 def test_every_function_module_is_deployed(template: Template) -> None:
     modules = {file.stem for file in (ROOT / "functions").glob("*.py")} - {"__init__"}
     assert set(functions(template)) == modules
@@ -58,66 +31,6 @@ def test_every_function_module_is_deployed(template: Template) -> None:
 def test_every_function_has_its_own_role(template: Template) -> None:
     roles = [properties["Role"]["Fn::GetAtt"][0] for properties in functions(template).values()]
     assert len(set(roles)) == len(roles)
-
-
-def test_roles_have_no_managed_policies(template: Template) -> None:
-    assert not [name for name, role in of_type(template, "AWS::IAM::Role").items() if "ManagedPolicyArns" in role]
-
-
-def test_no_grant_has_a_wildcard(template: Template) -> None:
-    wild = {
-        action
-        for _, statement in grants(template)
-        for action in listed(statement["Action"])
-        if "*" in action or "*" in listed(statement["Resource"])
-    }
-    assert wild == NO_NARROWER_RESOURCE
-
-
-@pytest.mark.parametrize("function", WRITERS)
-def test_outside_facing_functions_touch_little(template: Template, function: str) -> None:
-    assert actions_of(template, function, "dynamodb") == WRITERS[function]
-
-
-def test_webhooks_write_only_to_the_log(template: Template) -> None:
-    (condition,) = [one["Condition"] for _, one in grants(template) if one["Action"] == "dynamodb:PutItem"]
-    assert condition == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["LOG#*", "SEEN#*"]}}
-
-
-def test_only_the_mailer_sends_and_only_as_us(template: Template) -> None:
-    (statement,) = [one for _, one in grants(template) if "ses:SendEmail" in listed(one["Action"])]
-    assert statement["Condition"] == {"StringEquals": {"ses:FromAddress": ["hello@community.example.com"]}}
-    assert actions_of(template, "mailer", "ses") == {"ses:SendEmail", "ses:GetAccount"}
-
-
-def secret_called(template: Template, name: str) -> str:
-    """The logical id of a secret, by the beginning of its description."""
-    found = of_type(template, "AWS::SecretsManager::Secret").items()
-    (called,) = [one for one, secret in found if secret["Description"].startswith(name)]
-    return called
-
-
-@pytest.mark.parametrize(
-    ("secret", "readers"),
-    [
-        ("Webhook secrets", {"webhooks"}),
-        ("Keys that sign links", {"links", "mailer", "react"}),
-        ("Signs what rewards", {"reward_notices"}),
-    ],
-)
-def test_only_who_needs_a_secret_reads_it(template: Template, secret: str, readers: set[str]) -> None:
-    known = {properties["Role"]["Fn::GetAtt"][0]: name for name, properties in functions(template).items()}
-    reading = [(owner, one) for owner, one in grants(template) if one["Action"] == "secretsmanager:GetSecretValue"]
-    wanted = {"Ref": secret_called(template, secret)}
-    assert {known[owner] for owner, one in reading if wanted in listed(one["Resource"])} == readers
-
-
-def test_rewards_are_told_of_by_one_function_on_one_bus(template: Template) -> None:
-    telling = {name for name in functions(template) if actions_of(template, name, "events")}
-    assert telling == {"reward_notices"}
-    (bus,) = of_type(template, "AWS::Events::EventBus")
-    (statement,) = [one for _, one in grants(template) if one["Action"] == "events:PutEvents"]
-    assert statement["Resource"] == {"Fn::GetAtt": [bus, "Arn"]}
 
 
 def test_production_never_has_the_local_clock(template: Template) -> None:
@@ -279,16 +192,6 @@ def test_only_the_function_that_makes_reports_can_draw(template: Template) -> No
     layers = {name: len(properties["Layers"]) for name, properties in functions(template).items()}
     assert {name for name, count in layers.items() if count > 1} == {"manager_report"}
     assert functions(template)["manager_report"]["MemorySize"] == 512
-
-
-def test_who_makes_reports_changes_nothing_but_them(template: Template) -> None:
-    assert actions_of(template, "manager_report", "dynamodb") == {
-        "dynamodb:GetItem",
-        "dynamodb:BatchGetItem",
-        "dynamodb:Query",
-        "dynamodb:PutItem",
-    }
-    assert actions_of(template, "manager_report", "ses") == set()
 
 
 def test_public_routes_are_these_and_throttled(template: Template) -> None:
