@@ -11,7 +11,7 @@ READY := .venv/.ready
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check lint fmt bench synth deploy lock clean
+.PHONY: help setup demo up test check lint audit fmt bench proof synth deploy lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,11 +27,16 @@ test: $(READY) ## Run all tests: offline, without an AWS account (ARGS="-k word"
 
 check: lint test ## Everything that must hold before a commit
 
-lint: $(READY) ## Format, lint, types and import rules
+lint: $(READY) ## Format, lint, types, import rules and bandit
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/bandit --quiet --recursive --configfile pyproject.toml functions infra shared
+
+audit: $(READY) ## Look for known holes in what we depend on (needs a network)
+	@for pinned in dev bootstrap; do \
+	  $(BIN)/uv tool run pip-audit@2.10.1 --disable-pip --require-hashes -r requirements/$$pinned.txt || exit 1; done
 
 fmt: $(READY) ## Format, and fix what can be fixed by itself
 	@$(BIN)/ruff check --fix-only .
@@ -39,6 +44,9 @@ fmt: $(READY) ## Format, and fix what can be fixed by itself
 
 bench: $(READY) ## Measure what a million members cost, into out/bench.json
 	@$(BIN)/python -m tests.bench.windows
+
+proof: $(READY) ## Strike every call of every flow with every fault, into out/proof.json
+	@$(BIN)/python -m tests.proof $(ARGS)
 
 synth: $(READY) ## Synthesise the stack for AWS into cdk.out (ARGS="-c name=value")
 	@$(BIN)/python -m infra.node cdk synth --quiet $(ARGS)

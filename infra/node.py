@@ -43,7 +43,7 @@ def environment() -> dict[str, str]:
 def main() -> None:
     """Become the tool named on the command line."""
     line = command(sys.argv[1], *sys.argv[2:])
-    os.execve(line[0], line, environment())  # noqa: S606 - a fixed program, and no shell
+    os.execve(line[0], line, environment())  # noqa: S606 - a fixed program, and no shell # nosec B606
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from shared.store.sends import LINE
 TIMEOUT = Duration.minutes(5)
 """A report of a small community takes seconds; with very many mails in a month, to count them takes the most."""
 
-FONTS = {"MPLCONFIGDIR": "/tmp/matplotlib"}  # noqa: S108 - the only folder of a function that can be written to
+FONTS = {"MPLCONFIGDIR": "/tmp/matplotlib"}  # noqa: S108 - all that a function can write to # nosec B108
 """Where matplotlib notes which fonts it has found."""
 
 

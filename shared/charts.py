@@ -262,5 +262,5 @@ def _legend(axes: Axes) -> None:
 
 def _figure(axes: Axes) -> Figure:
     figure = axes.get_figure(root=True)
-    assert isinstance(figure, Figure)  # noqa: S101 - axes are only ever made on the figure of `png`
+    assert isinstance(figure, Figure)  # noqa: S101 - axes are only ever made on the figure of `png` # nosec B101
     return figure

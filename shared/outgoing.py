@@ -200,7 +200,7 @@ class _Line:
         plain.connect((str(address), port))
 
     def _secure(self, host: str, tls: ssl.SSLContext) -> None:
-        assert self._socket is not None  # noqa: S101 - it was dialled just before
+        assert self._socket is not None  # noqa: S101 - it was dialled just before # nosec B101
         secure = tls.wrap_socket(self._socket, server_hostname=host, do_handshake_on_connect=False)
         self._hold(secure)
         secure.do_handshake()

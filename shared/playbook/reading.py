@@ -44,7 +44,7 @@ def load(path: Path, mails: Mapping[str, Written] | None = None) -> Playbook:
             return super().construct_mapping(node, deep=deep)  # type: ignore[no-any-return, unused-ignore]
 
     try:
-        raw = yaml.load(text, Loader)  # noqa: S506 - a BaseLoader makes strings, lists and dicts, never objects
+        raw = yaml.load(text, Loader)  # noqa: S506 - a BaseLoader makes no objects # nosec B506
     except yaml.YAMLError as exc:
         raise PlaybookError(str(path), [Problem("", f"is not YAML: {_one_line(exc)}")]) from exc
     return check(raw, source=str(path), mails=mails)
