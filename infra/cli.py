@@ -16,6 +16,7 @@ from rich.text import Text
 from typer.exceptions import TyperException
 
 from infra import ROOT, dead, reports
+from infra import doctor as doctoring
 from infra import lift as lifts
 from infra import referrals as referring
 from infra import resume as resuming
@@ -63,6 +64,7 @@ app.add_typer(referring.commands, name="referrals")
 app.add_typer(dead.commands, name="dead")
 
 app.command()(reports.report)
+app.command()(doctoring.doctor)
 
 Locale = Annotated[str, typer.Option(help="The language of the mail, one of the playbook's.")]
 MailName = Annotated[str, typer.Argument(help="A mail of the playbook, such as welcome.")]

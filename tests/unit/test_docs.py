@@ -16,7 +16,7 @@ import pytest
 from pydantic import BaseModel
 from typer.main import get_command
 
-from infra import cli, letters, referred, why
+from infra import cli, doctor, letters, referred, why
 from infra.app import CONTEXT
 from infra.local.inbox import REASONS
 from shared import feedback, links, referral_links
@@ -280,6 +280,15 @@ class TestOperating:
         figures = set(re.findall(r'(?:add_metric\(|single_metric\(name=)"(\w+)"', code))
         named = quoted(section("docs/operating.md", "## What watches")) - {"Flywheel"}
         assert {name for name in named if re.fullmatch(r"([A-Z][a-z]+)+", name)} == figures
+
+    def test_all_that_doctor_looks_at_has_a_row_and_no_other(self) -> None:
+        told = first_cells(section("docs/operating.md", "## Is everything well?"))
+        assert told == {*doctor.CHECKS, "parked mails"}
+
+    def test_every_runbook_that_a_finding_names_is_there(self) -> None:
+        named = set(re.findall(r'(?:runbook=|runbook = )"([a-z-]+)"', read("infra/findings.py")))
+        assert named
+        assert [name for name in named if not (ROOT / "docs" / "runbooks" / f"{name}.md").exists()] == []
 
     def test_every_queue_of_dead_letters_has_a_row_and_no_other(self) -> None:
         assert first_cells(section("docs/operating.md", "## Dead letters")) == set(letters.QUEUES)

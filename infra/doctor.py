@@ -1,0 +1,313 @@
+"""`flywheel doctor`: is it alive? Everything is asked once, on one screen, and nothing is changed.
+
+What cannot be asked, for want of a permission or an answer, is itself a finding; the others are still told.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import urllib.request
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from zipfile import ZipFile
+
+import boto3
+import typer
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.table import Table
+from rich.text import Text
+
+from infra import ROOT, findings
+from infra.findings import PATIENCE, Finding
+from infra.letters import QUEUES, function_name
+from infra.local.stack import STACK
+from infra.operate import deployed, now_of, outputs, region
+from infra.terminal import Json, PlaybookFile, StackName, TableName, out, print_json, read_playbook
+from shared.app import QUICK
+from shared.errors import FlywheelError
+from shared.members import zone_of
+from shared.model import Send, SendStatus
+from shared.playbook import Playbook
+from shared.store import Store
+from shared.store.keys import AGENDA_SHARDS
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_scheduler import EventBridgeSchedulerClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_sesv2 import SESV2Client
+    from mypy_boto3_sqs import SQSClient
+
+DAYS = 7
+"""How many days of the ledger are balanced."""
+
+TICKS = 5
+"""The schedules that do not depend on the playbook."""
+
+MAPPINGS = 3
+"""The log, the mail queue and the reward queue."""
+
+OUTPUTS = (
+    *(f"{queue}QueueUrl" for queue in QUEUES),
+    "MailQueueUrl",
+    "RewardQueueUrl",
+    "WebhookSecretArn",
+    "LinksSecretArn",
+    "RewardsSecretArn",
+    "SenderDomains",
+    "MailFeedbackFunction",
+)
+
+COLOURS = {"fine": "green", "look": "yellow", "act": "red", "unseen": "magenta"}
+
+Fetch = Callable[[str], bytes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patient:
+    """A deployed stack and what is known of it: `outputs` by name, the playbook here, and the time there.
+
+    `fetch` gets what an address of AWS's holds.
+    """
+
+    stack: str
+    store: Store
+    playbook: Playbook
+    outputs: Mapping[str, str]
+    now: datetime
+    fetch: Fetch
+
+
+def doctor(
+    *,
+    table: TableName = None,
+    stack: StackName = STACK,
+    playbook: PlaybookFile = ROOT / "playbook.yaml",
+    as_json: Json = False,
+) -> None:
+    """Look whether everything is well: one screen; the exit code is 1 when something has to be done, for cron."""
+    rules = read_playbook(playbook)
+    with deployed(table=table, stack=stack) as store:
+        told = outputs(OUTPUTS, stack)
+        found = examine(
+            Patient(stack=stack, store=store, playbook=rules, outputs=told, now=now_of(store), fetch=_fetch)
+        )
+    if as_json:
+        print_json({"well": not findings.worst(found), "findings": [asdict(finding) for finding in found]})
+    else:
+        out.print(_screen(found), soft_wrap=True)
+    raise typer.Exit(findings.worst(found))
+
+
+def examine(patient: Patient) -> list[Finding]:
+    """Everything that is looked at, in the order in which a person should care."""
+    return [finding for name, check in CHECKS.items() for finding in _seen(name, check, patient)]
+
+
+def _seen(name: str, check: Check, patient: Patient) -> list[Finding]:
+    try:
+        found = check(patient)
+    except (ClientError, BotoCoreError, FlywheelError, OSError, NotImplementedError) as exc:
+        code = exc.response["Error"]["Code"] if isinstance(exc, ClientError) else type(exc).__name__
+        return [Finding(name=name, state="unseen", text=f"could not be asked: {code}")]
+    return found if isinstance(found, list) else [found]
+
+
+# --- the table -----------------------------------------------------------------------------------
+
+
+def _agenda(patient: Patient) -> Finding:
+    oldest = {name: at for name in PATIENCE if (at := _oldest_due(name, patient))}
+    return findings.agenda(oldest, patient.now)
+
+
+def _oldest_due(programme: str, patient: Patient) -> datetime | None:
+    """When the oldest due item of a programme was due; two items a shard, for one may be its plan."""
+    pages = (next(patient.store.due(programme, shard, patient.now, 2)) for shard in range(AGENDA_SHARDS))
+    return min((due.due_at for _, dues in pages for due in dues), default=None)
+
+
+def _ledger(patient: Patient) -> list[Finding]:
+    statuses: defaultdict[date, Counter[SendStatus]] = defaultdict(Counter)
+    opened: list[str] = []
+    for line in patient.store.planned(patient.now - timedelta(days=DAYS), patient.now):
+        statuses[line.planned_at.astimezone(UTC).date()][line.status] += 1
+        if line.status not in findings.FINAL:
+            opened.append(str(line.send_id))
+    # As of now, for the index may lag behind what has just been settled.
+    now_open: list[Send] = [send for send in patient.store.sends(opened).values() if send.status not in findings.FINAL]
+    return [findings.ledger(statuses, now_open, patient.now), findings.parked(statuses)]
+
+
+def _marketing(patient: Patient) -> Finding:
+    zone = zone_of(None, patient.playbook)
+    return findings.marketing(patient.store.pause(), patient.playbook.breaker, zone=zone, now=patient.now)
+
+
+def _measured(patient: Patient) -> Finding:
+    today = patient.now.astimezone(UTC).date()
+    days = [rollup.day for rollup in patient.store.rollups(today - timedelta(days=3), today)]
+    return findings.measured(days, zone=zone_of(None, patient.playbook), now=patient.now)
+
+
+# --- what moves ----------------------------------------------------------------------------------
+
+
+def _dead(patient: Patient) -> Finding:
+    return findings.dead({queue: _waiting(patient, queue) for queue in QUEUES})
+
+
+def _queues(patient: Patient) -> Finding:
+    waiting = {queue: _waiting(patient, queue) for queue in ("Mail", "Reward")}
+    age = "ApproximateAgeOfOldestMessage"
+    names = {queue: patient.outputs[f"{queue}QueueUrl"].rsplit("/", 1)[-1] for queue in waiting}
+    ages = {queue: _latest("AWS/SQS", age, patient, QueueName=name) for queue, name in names.items()}
+    return findings.queues(waiting, {queue: timedelta(seconds=age) for queue, age in ages.items() if age is not None})
+
+
+def _waiting(patient: Patient, queue: str) -> int:
+    client: SQSClient = _client("sqs")
+    name: Any = "ApproximateNumberOfMessages"
+    told = client.get_queue_attributes(QueueUrl=patient.outputs[f"{queue}QueueUrl"], AttributeNames=[name])
+    return int(told["Attributes"][name])
+
+
+def _stream(patient: Patient) -> Finding:
+    [reacting] = {name for name, source, _ in _mappings(patient) if ":dynamodb:" in source} or {""}
+    age = _latest("AWS/Lambda", "IteratorAge", patient, FunctionName=reacting)
+    return findings.stream(timedelta(milliseconds=age) if age is not None else None)
+
+
+def _triggers(patient: Patient) -> list[Finding]:
+    mappings = {name: state for name, _, state in _mappings(patient)}
+    expected = TICKS + len(patient.playbook.reports.kinds)
+    return [
+        findings.triggers("schedules", dict(_schedules(patient)), expected),
+        findings.triggers("mappings", mappings, MAPPINGS),
+    ]
+
+
+def _schedules(patient: Patient) -> Iterator[tuple[str, str]]:
+    """The schedules that wake functions of the stack, with their states."""
+    client: EventBridgeSchedulerClient = _client("scheduler")
+    for page in client.get_paginator("list_schedules").paginate():
+        for schedule in page["Schedules"]:
+            if function_name(schedule["Target"]["Arn"]).startswith(f"{patient.stack}-"):
+                yield schedule["Name"], schedule["State"]
+
+
+def _mappings(patient: Patient) -> list[tuple[str, str, str]]:
+    """What feeds functions of the stack from a queue or a stream: the function's name, the source and the state."""
+    client: LambdaClient = _client("lambda")
+    found = [
+        one
+        for page in client.get_paginator("list_event_source_mappings").paginate()
+        for one in page["EventSourceMappings"]
+    ]
+    told = [(function_name(one["FunctionArn"]), one["EventSourceArn"], one["State"]) for one in found]
+    return [one for one in told if one[0].startswith(f"{patient.stack}-")]
+
+
+# --- mail ----------------------------------------------------------------------------------------
+
+
+def _account(patient: Patient) -> Finding:  # noqa: ARG001 - every check takes the patient
+    client: SESV2Client = _client("sesv2")
+    return findings.account(client.get_account())
+
+
+def _reputation(patient: Patient) -> Finding:
+    rates = [_latest("AWS/SES", f"Reputation.{kind}Rate", patient) for kind in ("Bounce", "Complaint")]
+    return findings.reputation(rates[0], rates[1], patient.playbook.breaker)
+
+
+def _identities(patient: Patient) -> list[Finding]:
+    client: SESV2Client = _client("sesv2")
+    domains = patient.outputs["SenderDomains"].split(",")
+    return [findings.identity(domain, client.get_email_identity(EmailIdentity=domain)) for domain in domains]
+
+
+# --- what was set --------------------------------------------------------------------------------
+
+
+def _secrets(patient: Patient) -> Finding:
+    webhooks, links, rewards = (_secret(patient, name) for name in ("Webhook", "Links", "Rewards"))
+    return findings.secrets(
+        webhooks,
+        patient.playbook.platforms,
+        links=links.get("current") in links,
+        rewards=bool(rewards.get("current")),
+    )
+
+
+def _secret(patient: Patient, name: str) -> dict[str, Any]:
+    client: SecretsManagerClient = _client("secretsmanager")
+    told = client.get_secret_value(SecretId=patient.outputs[f"{name}SecretArn"])
+    found: dict[str, Any] = json.loads(told["SecretString"])
+    return found
+
+
+def _playbook(patient: Patient) -> Finding:
+    client: LambdaClient = _client("lambda")
+    code = client.get_function(FunctionName=patient.outputs["MailFeedbackFunction"])["Code"]
+    with ZipFile(io.BytesIO(patient.fetch(code["Location"]))) as bundle:
+        there = json.loads(bundle.read("shared/playbook.json"))
+    return findings.playbook(same=there == json.loads(patient.playbook.model_dump_json(by_alias=True)))
+
+
+Check = Callable[[Patient], Finding | list[Finding]]
+
+CHECKS: dict[str, Check] = {
+    "dead letters": _dead,
+    "agenda": _agenda,
+    "stream": _stream,
+    "queues": _queues,
+    "ledger": _ledger,
+    "marketing mail": _marketing,
+    "measuring": _measured,
+    "ses": _account,
+    "reputation": _reputation,
+    "identities": _identities,
+    "secrets": _secrets,
+    "schedules and mappings": _triggers,
+    "playbook": _playbook,
+}
+"""Everything that is looked at, by the name of what could not be asked."""
+
+
+def _latest(namespace: str, metric: str, patient: Patient, **dimensions: str) -> float | None:
+    """The greatest value of a metric within the last quarter of an hour, or None; SES tells its own more rarely."""
+    hours = 24 if namespace == "AWS/SES" else 0.25
+    told = _client("cloudwatch").get_metric_statistics(
+        Namespace=namespace,
+        MetricName=metric,
+        Dimensions=[{"Name": name, "Value": value} for name, value in dimensions.items()],
+        StartTime=patient.now - timedelta(hours=hours),
+        EndTime=patient.now,
+        Period=int(hours * 3600),
+        Statistics=["Maximum"],
+    )
+    return max((point["Maximum"] for point in told["Datapoints"]), default=None)
+
+
+def _client(service: Any) -> Any:  # noqa: ANN401 - boto3's own types go by literal names
+    return boto3.client(service, region_name=region(), config=QUICK)
+
+
+def _fetch(url: str) -> bytes:
+    """What is behind an address that Lambda has just signed."""
+    with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - AWS's own address, from its own answer
+        got: bytes = answer.read()
+    return got
+
+
+def _screen(found: list[Finding]) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    for finding in found:
+        more = f"  docs/runbooks/{finding.runbook}.md" if finding.runbook else ""
+        table.add_row(Text(finding.state, COLOURS[finding.state]), finding.name, Text(f"{finding.text}{more}"))
+    return table

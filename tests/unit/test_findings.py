@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+from collections import Counter
+from datetime import date, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from infra import findings
+from infra.findings import Finding
+from shared.model import Pause, SendStatus
+from tests.builders import JOINED, a_playbook, a_send, at
+
+NOW = JOINED
+ZONE = ZoneInfo("Europe/Berlin")
+RULES = a_playbook().breaker
+DAY = date(2030, 1, 1)
+HEALTHY: dict[str, Any] = {
+    "SendingEnabled": True,
+    "ProductionAccessEnabled": True,
+    "EnforcementStatus": "HEALTHY",
+    "SendQuota": {"Max24HourSend": 1000.0, "SentLast24Hours": 10.0},
+}
+
+
+def ago(**span: float) -> Any:
+    return NOW - timedelta(**span)
+
+
+class TestAgenda:
+    def test_what_is_due_within_three_ticks_is_fine(self) -> None:
+        assert findings.agenda({"onboarding": ago(minutes=14), "reengagement": ago(minutes=44)}, NOW).state == "fine"
+
+    def test_what_is_later_is_told_with_how_late(self) -> None:
+        found = findings.agenda({"onboarding": ago(minutes=16), "mail": ago(hours=50)}, NOW)
+        assert (found.state, found.text) == ("act", "overdue: mail by 2 days, onboarding by 16 min")
+        assert found.runbook == "overdue"
+
+
+class TestLedger:
+    def finding(self, **changes: Any) -> Finding:
+        send = a_send("welcome", **changes)
+        return findings.ledger({DAY: Counter({send.status: 1, SendStatus.SENT: 2})}, [send], NOW)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"status": SendStatus.CLAIMED, "lease_until": ago(minutes=59)},
+            {"status": SendStatus.UNKNOWN, "at": ago(minutes=74)},
+            {"status": SendStatus.DEFERRED, "until": ago(minutes=59), "at": ago(days=3)},
+            {"status": SendStatus.DEFERRED, "until": NOW + timedelta(days=3), "at": ago(days=3)},
+        ],
+    )
+    def test_an_open_mail_within_its_time_balances(self, changes: dict[str, Any]) -> None:
+        assert self.finding(**changes).text == "3 mails of 1 day balance"
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"status": SendStatus.CLAIMED, "lease_until": ago(minutes=61)},
+            {"status": SendStatus.UNKNOWN, "at": ago(minutes=76)},
+            {"status": SendStatus.DEFERRED, "until": ago(minutes=61), "at": NOW},
+        ],
+    )
+    def test_a_mail_open_beyond_its_time_does_not(self, changes: dict[str, Any]) -> None:
+        found = self.finding(**changes)
+        assert (found.state, found.runbook) == ("act", "ledger-imbalance")
+        assert found.text.startswith("1 of 3 mails open beyond their time, such as onboarding/welcome/")
+
+    def test_parked_mails_wait_for_the_morning(self) -> None:
+        statuses = {DAY: Counter({SendStatus.PARKED: 2}), DAY + timedelta(days=1): Counter({SendStatus.SENT: 1})}
+        assert (findings.parked(statuses).state, findings.parked(statuses).text) == ("look", "2 within 2 days")
+        assert findings.parked({DAY: Counter({SendStatus.SENT: 1})}).state == "fine"
+
+
+class TestMarketing:
+    def state(self, **pause: Any) -> str:
+        paused = Pause(tripped_at=ago(days=2), reason="bounces", **pause)
+        return findings.marketing(paused, RULES, zone=ZONE, now=NOW).state
+
+    def test_a_pause_is_to_be_acted_on_until_it_is_over(self) -> None:
+        assert findings.marketing(None, RULES, zone=ZONE, now=NOW).state == "fine"
+        assert self.state() == "act"
+        assert self.state(resumed_at=ago(hours=23)) == "look"
+        assert self.state(resumed_at=ago(hours=24)) == "fine"
+
+
+class TestMeasured:
+    @pytest.mark.parametrize(
+        ("now", "due"),
+        [("2030-01-10T01:59Z", 8), ("2030-01-10T02:00Z", 9), ("2030-01-10T22:30Z", 9)],  # Berlin is an hour ahead
+    )
+    def test_yesterday_must_be_measured_by_three(self, now: str, due: int) -> None:
+        before = {date(2030, 1, day) for day in range(1, due)}
+        assert findings.measured(before, zone=ZONE, now=at(now)).text == f"2030-01-{due:02} is not measured"
+        assert findings.measured(before | {date(2030, 1, due)}, zone=ZONE, now=at(now)).state == "fine"
+
+
+class TestWhatMoves:
+    def test_one_dead_letter_is_to_be_acted_on(self) -> None:
+        assert findings.dead({"DeadMail": 0, "DeadLog": 0}).state == "fine"
+        found = findings.dead({"DeadMail": 0, "DeadLog": 2})
+        assert (found.state, found.text, found.runbook) == ("act", "2 in DeadLog", "dead-letters")
+
+    def test_a_full_queue_is_fine_and_an_old_one_is_not(self) -> None:
+        waiting, long = {"Mail": 5000, "Reward": 0}, timedelta(hours=2)
+        assert findings.queues(waiting, {"Mail": long, "Reward": 9 * long}).state == "fine"
+        assert findings.queues(waiting, {"Mail": long + timedelta(seconds=1)}).state == "act"
+
+    @pytest.mark.parametrize(("seconds", "state"), [(300, "fine"), (301, "look"), (3600, "look"), (3601, "act")])
+    def test_a_stream_may_be_five_minutes_behind(self, seconds: int, state: str) -> None:
+        assert findings.stream(timedelta(seconds=seconds)).state == state
+
+    def test_a_stream_without_events_is_fine(self) -> None:
+        assert findings.stream(None).text == "0 min behind"
+
+    @pytest.mark.parametrize(
+        ("states", "text"),
+        [
+            ({"a": "ENABLED", "b": "Enabled"}, "2 enabled"),
+            ({"a": "ENABLED", "b": "DISABLED"}, "not enabled: b"),
+            ({"a": "ENABLED"}, "1 of 2 are there"),
+        ],
+    )
+    def test_every_schedule_must_be_there_and_enabled(self, states: dict[str, str], text: str) -> None:
+        found = findings.triggers("schedules", states, 2)
+        assert (found.text, found.state == "fine") == (text, text == "2 enabled")
+
+
+class TestMail:
+    @pytest.mark.parametrize(
+        ("changes", "state"),
+        [
+            ({}, "fine"),
+            ({"SendingEnabled": False}, "act"),
+            ({"EnforcementStatus": "PROBATION"}, "act"),
+            ({"ProductionAccessEnabled": False}, "look"),
+            ({"SendQuota": {"Max24HourSend": 1000.0, "SentLast24Hours": 800.0}}, "look"),
+            ({"SendQuota": {"Max24HourSend": 1000.0, "SentLast24Hours": 799.0}}, "fine"),
+            ({"SendQuota": {"Max24HourSend": -1.0, "SentLast24Hours": 799.0}}, "fine"),  # no limit
+        ],
+    )
+    def test_what_ses_says_of_the_account(self, changes: dict[str, Any], state: str) -> None:
+        assert findings.account(HEALTHY | changes).state == state
+
+    @pytest.mark.parametrize(
+        ("bounces", "complaints", "state"),
+        [(None, None, "fine"), (0.0399, 0.00079, "fine"), (0.04, None, "act"), (0.0, 0.0008, "act")],
+    )
+    def test_rates_are_near_where_the_breaker_trips(
+        self, bounces: float | None, complaints: float | None, state: str
+    ) -> None:
+        assert findings.reputation(bounces, complaints, RULES).state == state
+
+    @pytest.mark.parametrize(
+        ("verified", "dkim", "mail_from", "state"),
+        [
+            (True, "SUCCESS", None, "fine"),
+            (True, "SUCCESS", "SUCCESS", "fine"),
+            (True, "SUCCESS", "FAILED", "look"),
+            (True, "TEMPORARY_FAILURE", None, "act"),
+            (False, "SUCCESS", None, "act"),
+        ],
+    )
+    def test_a_domain_is_verified_and_signs(
+        self, *, verified: bool, dkim: str, mail_from: str | None, state: str
+    ) -> None:
+        attributes = {"MailFromDomainStatus": mail_from} if mail_from else {}
+        told = {"VerifiedForSendingStatus": verified, "DkimAttributes": {"Status": dkim}}
+        assert findings.identity("example.com", told | {"MailFromAttributes": attributes}).state == state
+
+
+def test_a_platform_without_a_secret_is_named() -> None:
+    found = findings.secrets({"slack": ["s"], "discourse": []}, ["slack", "discourse"], links=True, rewards=False)
+    assert (found.state, found.text) == ("act", "missing: of the platform discourse, of rewards")
+    assert findings.secrets({"slack": ["s"]}, ["slack"], links=True, rewards=True).state == "fine"
+
+
+def test_only_what_cannot_wait_changes_the_exit_code() -> None:
+    def code(*states: Any) -> int:
+        return findings.worst([Finding(name="x", state=state, text="") for state in states])
+
+    assert (code("fine", "look"), code("fine", "act"), code("unseen", "fine")) == (0, 1, 1)
+
+
+def test_every_open_status_has_its_time() -> None:
+    assert set(SendStatus) - findings.FINAL == {SendStatus.CLAIMED, SendStatus.UNKNOWN, SendStatus.DEFERRED}
