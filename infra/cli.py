@@ -18,6 +18,7 @@ from typer.exceptions import TyperException
 from infra import ROOT, dead, reports
 from infra import doctor as doctoring
 from infra import lift as lifts
+from infra import members as persons
 from infra import referrals as referring
 from infra import resume as resuming
 from infra import why as reasons
@@ -61,6 +62,7 @@ playbook_app = typer.Typer(help="Check the playbook, or describe it to your edit
 app.add_typer(playbook_app, name="playbook")
 
 app.add_typer(referring.commands, name="referrals")
+app.add_typer(persons.commands, name="members")
 app.add_typer(dead.commands, name="dead")
 
 app.command()(reports.report)

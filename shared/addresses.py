@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 import re
 from hashlib import sha256
 
@@ -9,6 +10,11 @@ from hashlib import sha256
 def address_hash(email: str) -> str:
     """What stands for an address where the address itself must not: the same however it is written."""
     return sha256(email.strip().lower().encode()).hexdigest()
+
+
+def mark_of(text: str, salt: str) -> str:
+    """What stands for a text where nobody without the salt is to tell what it was."""
+    return hmac.new(salt.encode(), text.encode(), "sha256").hexdigest()
 
 
 def usable_address(email: str) -> str | None:

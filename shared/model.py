@@ -366,6 +366,17 @@ class Did(Frozen):
     answers: int = 0
 
 
+class Erased(Frozen):
+    """What is remembered of an identity or address that was erased at a moment, so that nobody is mailed against it.
+
+    `refused` are the categories of mail that they had switched off, and all marketing; `suppression` is of an address.
+    """
+
+    at: Utc
+    refused: dict[str, Consent] = {}
+    suppression: Suppression | None = None
+
+
 def reward_id(member_id: str, rule: str) -> str:
     """The one id of a member's reward by a rule."""
     return f"{member_id}-{rule}"

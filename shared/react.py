@@ -14,34 +14,44 @@ from shared.actions import Action
 from shared.app import App
 from shared.apply import apply
 from shared.attribution import refer, take_up_again
+from shared.erasing import is_ghost, recall, was_erased
 from shared.errors import Unavailable
 from shared.events import CommunityEvent, ContentPublished, MemberJoined, MemberUpdated
 from shared.localtime import local_day
 from shared.members import absorb, discovered, fold
-from shared.model import Identity, Member, News
+from shared.model import Erased, Identity, Member, News
 from shared.programmes import PROGRAMMES
 from shared.store import keys
 
 Known = dict[keys.Key, Member]
 """Who is behind each identity and address of a batch."""
 
+Erasures = Mapping[keys.Key, Erased]
+"""What is remembered of who was erased, by identity and address."""
+
 
 def react(events: Sequence[CommunityEvent], app: App, now: datetime) -> dict[str, Exception]:
     """Carry out what a batch of events sets off; event id -> error for those that failed and must come again.
 
     One person's events are taken together and in order; somebody's failure holds up nobody else. What was published
-    is remembered as news and makes nobody a member.
+    is remembered as news and makes nobody a member. What was told of somebody before they were erased, and is told
+    again, sets off nothing.
     """
+    events = [event for event in events if not is_ghost(event.actor)]
     failed = _publish((event for event in events if isinstance(event, ContentPublished)), app)
     of_people = [event for event in events if not isinstance(event, ContentPublished)]
     known = _gather(of_people, app)
+    erased = _remembered(of_people, known, app)
+    again = [event for event in of_people if was_erased(event, erased)]
+    events = [event for event in events if event not in again]
+    of_people = [event for event in of_people if event not in again]
     people: dict[keys.Key, list[CommunityEvent]] = {}
     for event in of_people:
         people.setdefault(_identity_key(event), []).append(event)
     new = _number_the_new(people, known, app)
     for identity, theirs in people.items():
         try:
-            _react_for(theirs, new.get(identity), known, app, now)
+            _react_for(theirs, new.get(identity), known, erased, app, now)
         except Exception as exc:  # noqa: BLE001 - reported record by record, so that only theirs come again
             failed |= {event.id: exc for event in theirs}
     return failed | _mark_late(events, app, now)
@@ -85,6 +95,18 @@ def _gather(events: Iterable[CommunityEvent], app: App) -> Known:
     return {key: member for key, member in behind.items() if _identifies(key, member)}
 
 
+def _remembered(events: Iterable[CommunityEvent], known: Known, app: App) -> Erasures:
+    """What is remembered of the people and addresses of a batch, where these may be of who was erased.
+
+    That is, where nobody has them now, or where whoever has an identity was heard of only after what is told.
+    """
+    lookups = [key for event in events for key in _keys_of(event) if key not in known]
+    lookups += [
+        key for event in events if (key := _identity_key(event)) in known and event.occurred_at < known[key].created_at
+    ]
+    return app.store.remembered(dict.fromkeys(lookups))
+
+
 def _survivor(member: Member, members: Mapping[str, Member]) -> Member:
     while member.merged_into is not None:
         member = members[member.merged_into]
@@ -104,7 +126,14 @@ def _number_the_new(people: Mapping[keys.Key, list[CommunityEvent]], known: Know
     return {identity: discovered(event, first + at) for at, (identity, event) in enumerate(new.items())}
 
 
-def _react_for(events: Sequence[CommunityEvent], new: Member | None, known: Known, app: App, now: datetime) -> None:
+def _react_for(
+    events: Sequence[CommunityEvent],
+    new: Member | None,
+    known: Known,
+    erased: Erasures,
+    app: App,
+    now: datetime,
+) -> None:
     found = _who(events, known)  # asked again: an earlier person of this batch may own the address by now
     member = found or new
     if member is None:
@@ -115,9 +144,11 @@ def _react_for(events: Sequence[CommunityEvent], new: Member | None, known: Know
         member = fold(member, event)
         decisions += _reactions(event, before, member, app)
         before = member
+    remembered = {key: erased[key] for event in events for key in _keys_of(event) if key in erased}
+    member = recall(member, remembered)
     if found is not None and found.role == "member" != member.role:
         app.store.mark(member.id, app.token(), now)  # what they did so far was a bot's or one of the staff's
-    saved = _save(member, found, events, app)
+    saved = _save(member, found, events, remembered, app)
     if saved.id != member.id:
         raise Unavailable("this member proved to be another one at this very moment; take the event again")
     for key in dict.fromkeys(key for event in events for key in _keys_of(event)):
@@ -130,11 +161,15 @@ def _reactions(event: CommunityEvent, before: Member | None, member: Member, app
     return [programme.on_event(event, before, member, app.playbook) for programme in PROGRAMMES.values()]
 
 
-def _save(member: Member, found: Member | None, events: Sequence[CommunityEvent], app: App) -> Member:
+def _save(
+    member: Member, found: Member | None, events: Sequence[CommunityEvent], remembered: Erasures, app: App
+) -> Member:
     """Write the member as the events leave it: nothing when they tell nothing new."""
     if found is None and app.store.create_member(member):
         return member
-    changed = app.store.change_member(member.id, lambda current: reduce(fold, events, current), known=found)
+    changed = app.store.change_member(
+        member.id, lambda current: recall(reduce(fold, events, current), remembered), known=found
+    )
     if changed is None:
         raise Unavailable("a member vanished while an event was folded into it")
     return changed

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from shared.store import keys
 from shared.store.agenda import Agenda
+from shared.store.erasure import Erasure
 from shared.store.facts import Facts
 from shared.store.items import event_of, member_of, send_of
 from shared.store.log import Log
@@ -21,7 +22,7 @@ from shared.store.sends import Sends
 __all__ = ["Store", "event_of", "member_of", "send_of"]
 
 
-class Store(Log, People, Agenda, Sends, Facts, Referrals, Rollups, Reports):
+class Store(Log, People, Agenda, Sends, Facts, Referrals, Rollups, Reports, Erasure):
     """The table, as the rest of Flywheel sees it. Raises Unavailable when DynamoDB is throttled or away."""
 
     def local_clock(self) -> datetime | None:

@@ -38,6 +38,12 @@ ROLLUPS = "ROLLUP"
 DIRTY = "DIRTY"
 """The partition of the days and members that are to be looked at again."""
 
+ERASING = "ERASING"
+"""The partition of erasures that are not finished."""
+
+SALT: Key = ("ERASED", "SALT")
+"""What the marks of erased people are made with."""
+
 FIRST_DAY = "DAY#"
 LAST_DAY = "DAY#\x7f"
 
@@ -69,7 +75,12 @@ def identity(identity: Identity) -> Key:
 
 def address(email: str) -> Key:
     """Whose this verified address is; the address itself is not in the key."""
-    return f"{ADDRESS}{address_hash(email)}", "IDENTITY"
+    return hashed_address(address_hash(email))
+
+
+def hashed_address(hashed: str) -> Key:
+    """The same, where only the hash of the address is known."""
+    return f"{ADDRESS}{hashed}", "IDENTITY"
 
 
 def send(send_id: SendId) -> Key:
@@ -132,6 +143,11 @@ def _months(since: datetime, until: datetime) -> Iterator[str]:
         year, month = (year, month + 1) if month < 12 else (year + 1, 1)
 
 
+def referee(member_id: str) -> str:
+    """The partition of what was told of a member as a referee."""
+    return f"REFEREE#{member_id}"
+
+
 def touch(touch: Touch) -> Key:
     """One touch of a referee; in order of when it happened."""
     return f"REFEREE#{touch.referee_id}", f"TOUCH#{stamp(touch.at)}#{touch.referrer_id}#{touch.source}"
@@ -179,7 +195,12 @@ def milestone_partitions(since: datetime, until: datetime) -> Iterator[str]:
 
 def invited(email: str) -> str:
     """The partition of the touches of an address that was left on our join page."""
-    return f"INVITED#{address_hash(email)}"
+    return invited_by_hash(address_hash(email))
+
+
+def invited_by_hash(hashed: str) -> str:
+    """The same, where only the hash of the address is known."""
+    return f"INVITED#{hashed}"
 
 
 def pulse(kind: str, send_id: SendId, at: datetime) -> Key:
@@ -228,6 +249,22 @@ def report(edition: Edition, part: str, number: int) -> Key:
 def reported(kind: str, period: str) -> Key:
     """The figures of a period as they were first reported."""
     return f"REPORT#{kind}", f"{period}#FIRST"
+
+
+def erasing(member_id: str) -> Key:
+    """An erasure that is not finished."""
+    return ERASING, member_id
+
+
+def erased(mark: str) -> Key:
+    """What is remembered of an identity or address that was erased; it is not in the key, nor can be told from it."""
+    return f"ERASED#{mark}", "ERASED"
+
+
+def kind(where: Key) -> str:
+    """What an item is, by its key: the first word of its partition, or of its sort key where that is a person's."""
+    persons = where[0].startswith(("MEMBER#", "REFEREE#"))
+    return where[1 if persons else 0].partition("#")[0]
 
 
 def due_at(moment: datetime) -> str:

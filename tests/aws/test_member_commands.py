@@ -1,0 +1,96 @@
+"""`flywheel members`: all that is held of a person is told, an erasure is asked for, done once and receipted."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from infra import cli, members
+from shared.app import App
+from tests.aws.days import NIGHT, tick
+from tests.aws.test_erasing import ADA, ADA_TOO, ADDRESS, LATER, ada, lives
+
+Run = Callable[..., tuple[int | str | None, str, str]]
+
+
+@pytest.fixture
+def run(app: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs `flywheel members` on the test's table at a fixed time; its exit code, and what it said."""
+    monkeypatch.setattr(members, "now_of", lambda _: LATER)
+
+    def run(*arguments: str, answer: str = "") -> tuple[int | str | None, str, str]:
+        monkeypatch.setattr(sys, "argv", ["flywheel", "members", *arguments, "--table", app.settings.table])
+        monkeypatch.setattr(sys, "stdin", StringIO(answer))
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        return ended.value.code or 0, said.out, said.err
+
+    return run
+
+
+class TestExport:
+    def test_every_kind_of_what_is_held_is_told_as_json(self, app: App, run: Run) -> None:
+        lives(app)
+        tick(app, NIGHT)
+        app.store.mark(ADA, "merged", LATER)
+        code, said, _ = run("export", ADDRESS)
+        told = json.loads(said)
+        assert (code, told["member"], set(told["known_as"])) == (0, ADA, {ADA, ADA_TOO})
+        assert set(told["held"]) == set(members.WORDS.values()) - {"voids", "reviews"}
+        assert {item["event"]["type"] for item in told["held"]["events"]} >= {"survey.answered", "purchase.made"}
+
+    def test_it_goes_to_a_file_where_one_is_named(self, app: App, run: Run, tmp_path: Path) -> None:
+        lives(app)
+        code, said, _ = run("export", "slack:U1", "--to", str(tmp_path / "ada.json"))
+        assert code == 0
+        assert ADDRESS not in said
+        assert json.loads((tmp_path / "ada.json").read_text())["held"]["profiles"][0]["email"] == ADDRESS
+
+    def test_who_is_nobody_is_said(self, run: Run) -> None:
+        code, _, complaint = run("export", "slack:U404")
+        assert code == 2
+        assert "nobody is known as" in complaint
+
+    def test_a_manager_is_of_the_playbook(self, run: Run) -> None:
+        code, _, complaint = run("erase", "manager_mira")
+        assert code == 2
+        assert "playbook" in complaint
+
+
+class TestErase:
+    def test_it_is_asked_for_and_no_is_an_answer(self, app: App, run: Run) -> None:
+        lives(app)
+        code, said, _ = run("erase", "slack:U1", answer="n\n")
+        assert code == 1
+        assert "slack:U1" in said
+        assert ada(app).email == ADDRESS
+
+    def test_the_receipt_names_what_was_done_and_until_when_copies_are(
+        self, app: App, run: Run, tmp_path: Path
+    ) -> None:
+        lives(app)
+        file = tmp_path / "receipt.json"
+        assert run("erase", ADDRESS, "--yes", "--receipt", str(file))[0] == 0
+        receipt = json.loads(file.read_text())
+        assert receipt["member"] == ADA
+        assert receipt["deleted"]["profiles"] == 2
+        assert receipt["made_nobodys"]["events"] == 8
+        assert (
+            receipt["copies_until"]["point-in-time recovery of the table"] == (LATER + timedelta(days=35)).isoformat()
+        )
+        assert not any(one in file.read_text() for one in (ADDRESS, "U1", "Ada"))
+
+    @pytest.mark.parametrize("who", ["slack:U1", ADDRESS, ADA])
+    def test_twice_it_says_that_nothing_is_held(self, app: App, run: Run, who: str, tmp_path: Path) -> None:
+        lives(app)
+        run("erase", "slack:U1", "--yes", "--receipt", str(tmp_path / "receipt.json"))
+        code, said, _ = run("erase", who, "--yes")
+        assert code == 0
+        assert "nothing is held" in " ".join(said.split())
