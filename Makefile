@@ -36,7 +36,7 @@ lint: $(READY) ## Format, lint, types, import rules and bandit
 
 audit: $(READY) ## Look for known holes in what we depend on (needs a network)
 	@for pinned in dev bootstrap; do \
-	  $(BIN)/uv tool run pip-audit@2.10.1 --disable-pip --require-hashes -r requirements/$$pinned.txt || exit 1; done
+	  $(BIN)/uv tool run pip-audit@2.10.1 --strict --disable-pip --require-hashes -r requirements/$$pinned.txt || exit 1; done
 
 fmt: $(READY) ## Format, and fix what can be fixed by itself
 	@$(BIN)/ruff check --fix-only .
