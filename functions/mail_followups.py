@@ -19,6 +19,10 @@ metrics = Metrics()
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> None:  # noqa: ARG001 - Lambda's signature
     """Look again at every send that is due for it."""
-    verdicts = follow_up_all(app(), scheduled_at(event, app().clock))
-    metrics.add_metric("SendsFollowedUp", MetricUnit.Count, verdicts.total())
-    metrics.add_metric("SendsParked", MetricUnit.Count, verdicts["park"])
+    try:
+        verdicts = follow_up_all(app(), scheduled_at(event, app().clock))
+        metrics.add_metric("SendsFollowedUp", MetricUnit.Count, verdicts.total())
+        metrics.add_metric("SendsParked", MetricUnit.Count, verdicts["park"])
+    finally:  # that marketing mail is paused is told whatever else fails
+        pause = app().store.pause()
+        metrics.add_metric("MarketingPaused", MetricUnit.Count, int(pause is not None and pause.resumed_at is None))

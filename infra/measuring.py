@@ -19,6 +19,8 @@ from aws_cdk import aws_sns as sns
 from aws_cdk import aws_stepfunctions as sfn
 from constructs import Construct
 
+from infra.observability import described
+
 TIMEOUT = Duration.minutes(15)
 """As long as a function may run: a tick works off what there is, oldest day first, and leaves the rest in good time."""
 
@@ -94,7 +96,7 @@ def _alarm(scope: Construct, machine: sfn.StateMachine, alarm_topic_arn: str | N
     alarm = machine.metric_failed(period=Duration.minutes(5), statistic="Sum").create_alarm(
         scope,
         "LargeDaysFailedAlarm",
-        alarm_description="A large day could not be measured; the next tick tries again",
+        alarm_description=described("A large day could not be measured; the next tick tries again", "rollup-missing"),
         comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
         evaluation_periods=1,
         threshold=1,

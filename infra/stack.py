@@ -35,7 +35,7 @@ from constructs import Construct
 
 from infra import budget, grants, measuring, reports_stack
 from infra.bundle import Asset
-from infra.observability import watch
+from infra.observability import Watched, watch
 from shared.errors import UsageError
 from shared.playbook import Report, ReportKind
 
@@ -148,7 +148,9 @@ class Flywheel(cdk.Stack):
         self._grants()
         measuring.large_days(self, self.functions["metrics_rollup"], alarm_topic_arn=settings.alarm_topic_arn)
         budget.alarm(self, settings.budget, alarm_topic_arn=settings.alarm_topic_arn)
-        watch(self, queues=self._dead_letter_queues(), api=self.api, alarm_topic_arn=settings.alarm_topic_arn)
+        queues = {"Mail": self.mail_queue, "Reward": self.reward_queue}
+        watched = Watched(dead=self._dead_letter_queues(), queues=queues, functions=self.functions, api=self.api)
+        watch(self, watched, alarm_topic_arn=settings.alarm_topic_arn)
         self._outputs()
 
     # --- who may touch what ----------------------------------------------------------------------

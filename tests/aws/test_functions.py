@@ -7,7 +7,7 @@ import json
 import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 from traceback import format_exception
 from types import ModuleType
@@ -302,6 +302,17 @@ class TestSchedules:
         app.store.arm(Due(programme="mail", member_id="mx", key="x", due_at=JOINED, state={"send_id": "x"}))
         with pytest.raises(ExceptionGroup):
             mail_followups.handler(golden_input("schedules/tick"), Context())
+
+    @pytest.mark.parametrize(("resumed", "told_as"), [(None, 1.0), (JOINED, 0.0)])
+    def test_paused_marketing_mail_is_told_each_minute(
+        self, app: App, told: Told, resumed: datetime | None, told_as: float
+    ) -> None:
+        app.store.trip(Pause(tripped_at=JOINED, reason="bounces"))
+        if resumed:
+            app.store.resume(resumed)
+        mail_followups.handler(golden_input("schedules/tick"), Context())
+        [figures] = [json.loads(line) for line in told.text().splitlines() if "MarketingPaused" in line]
+        assert figures["MarketingPaused"] == [told_as]
 
 
 def a_visit(path: str, *, method: str = "GET", **changes: Any) -> dict[str, Any]:
