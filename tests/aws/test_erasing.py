@@ -27,6 +27,7 @@ from shared.model import (
     Attempt,
     Attribution,
     Consent,
+    Due,
     Identity,
     Member,
     Referral,
@@ -36,7 +37,9 @@ from shared.model import (
     Touch,
     member_id_of,
 )
+from shared.programmes.referrals import KEY, NAME
 from shared.react import react
+from shared.rewarding import settle_all
 from shared.rolling import LEASE
 from shared.rollups import KINDS
 from shared.store import keys
@@ -49,7 +52,7 @@ LATER = NIGHT + 2 * HOUR
 BACK = A_DAY
 """How far the log is read back in these tests: enough for what happens in them."""
 
-ADA, BOB, EVE = (member_id_of(Identity("slack", who)) for who in ("U1", "U2", "U3"))
+ADA, BOB, EVE, FAY = (member_id_of(Identity("slack", who)) for who in ("U1", "U2", "U3", "U4"))
 ADA_TOO = member_id_of(Identity("discourse", "7"))
 ADDRESS = "ada@example.com"
 KNOWN_BY = (ADA, ADA_TOO, "slack:U1", "discourse:7", ADDRESS, address_hash(ADDRESS), "Ada", "purse-1", "very much")
@@ -225,6 +228,18 @@ class TestErase:
         assert referral.status == "qualified"
         assert referral.referee_id == reward.because
         assert app.store.member(referral.referee_id) is not None
+
+    def test_whom_they_brought_waits_for_a_person_where_it_did_not_count_yet(self, app: App) -> None:
+        lives(app)
+        told: dict[str, Any] = {"referee_id": FAY, "referrer_id": ADA, "touched_at": NOON}
+        happen(app, joins("U4", NOON), posts("U4", NOON + HOUR, "T4"))
+        app.store.attribute(Attribution(**told, source="link", at=NOON))
+        app.store.settle_referral(Referral(**told, status="attributed", at=NOON), was=None)
+        app.store.arm(Due(programme=NAME, member_id=FAY, key=KEY, due_at=LATER))
+        erase(app)
+        settle_all(app, LATER + 60 * A_DAY)
+        [waiting] = app.store.reviews()
+        assert (waiting.referee_id, "referrer_banned" in waiting.evidence) == (FAY, True)
 
     def test_reacting_to_what_was_rewritten_does_nothing(self, app: App, wire: Wire) -> None:
         lives(app)
