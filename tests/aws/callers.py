@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from types import FrameType
-from typing import Any, NamedTuple
+from typing import Any
 
 from infra.grants import allowed
 from shared import editions, feedback, fulfilment, links, react, rewarding, rolling, sending
@@ -45,7 +46,8 @@ class NotGranted(BaseException):
     """A function asked for what its role does not allow; no code of ours may catch it."""
 
 
-class Asked(NamedTuple):
+@dataclass(frozen=True)
+class Asked:
     """What one request asks: as which operation, of which partitions at once, by which index if any."""
 
     operation: str
@@ -95,7 +97,7 @@ def judge(params: Mapping[str, Any], model: Any, **_: object) -> None:
     if function is None:
         return
     for one in asked_in(model.name, params):
-        if not allowed(function, *one):
+        if not allowed(function, one.operation, one.partitions, one.index):
             raise NotGranted(f"{function} may not {one.operation} {sorted(one.partitions)} (index: {one.index})")
 
 

@@ -10,7 +10,8 @@ import pytest
 from detect_secrets.core.scan import scan_file
 from detect_secrets.settings import transient_settings
 
-from tests.unit.test_docs import ROOT, files
+from tests.builders import ROOT
+from tests.unit.test_docs import files
 
 DETECTORS = (
     "ArtifactoryDetector",

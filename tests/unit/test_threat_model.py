@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from tests.unit.test_docs import ROOT, read, rows_below
+from tests.builders import ROOT
+from tests.unit.test_docs import read, rows_below
 
 ROWS = rows_below("who", read("docs/threat-model.md"))
 
