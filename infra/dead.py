@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import boto3
 import typer
 from botocore.config import Config
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from infra.letters import QUEUES, SENT_BACK, Letter, remedy, why
@@ -165,7 +165,8 @@ def _try(letter: Letter, again: Redrive) -> bool:
 
 
 def _table(letters: Sequence[Letter]) -> Table:
-    table = Table("letter", "queue", "died (UTC)", "about", "why", box=None, header_style="bold")
+    heads = ("letter", "queue", "died (UTC)", "about", "why")
+    table = Table(*(Column(head, overflow="fold") for head in heads), box=None, header_style="bold")
     for letter in letters:
         died = f"{letter.died_at.astimezone(UTC):%Y-%m-%d %H:%M}"
         table.add_row(letter.short, letter.queue, died, Text(remedy(letter).about), Text(why(letter)))

@@ -18,7 +18,7 @@ from zipfile import ZipFile
 import boto3
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from infra import ROOT, findings
@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
 DAYS = 7
 """How many days of the ledger are balanced."""
+
+EVER = timedelta(days=400)
+"""How far back a measured day tells that measuring has begun."""
 
 TICKS = 5
 """The schedules that do not depend on the playbook."""
@@ -150,7 +153,7 @@ def _marketing(patient: Patient) -> Finding:
 
 def _measured(patient: Patient) -> Finding:
     today = patient.now.astimezone(UTC).date()
-    days = [rollup.day for rollup in patient.store.rollups(today - timedelta(days=3), today)]
+    days = [rollup.day for rollup in patient.store.rollups(today - EVER, today)]
     return findings.measured(days, zone=zone_of(None, patient.playbook), now=patient.now)
 
 
@@ -306,7 +309,7 @@ def _fetch(url: str) -> bytes:
 
 
 def _screen(found: list[Finding]) -> Table:
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table = Table(Column(), Column(), Column(overflow="fold"), box=None, show_header=False, padding=(0, 2, 0, 0))
     for finding in found:
         more = f"  docs/runbooks/{finding.runbook}.md" if finding.runbook else ""
         table.add_row(Text(finding.state, COLOURS[finding.state]), finding.name, Text(f"{finding.text}{more}"))

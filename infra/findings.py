@@ -125,6 +125,8 @@ def measured(days: Collection[date], *, zone: ZoneInfo, now: datetime) -> Findin
     due = local_day(now - ROLLED_BY, zone) - timedelta(days=1)
     if due in days:
         return Finding(name="measuring", state="fine", text=f"{due} is measured")
+    if not days:
+        return Finding(name="measuring", state="look", text="no day has been measured yet", runbook="rollup-missing")
     return Finding(name="measuring", state="act", text=f"{due} is not measured", runbook="rollup-missing")
 
 

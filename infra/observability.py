@@ -125,7 +125,7 @@ def _of_mail() -> Iterator[Alarm]:
     doubted = _ours("SendsParked", "mail_followups", period=HOUR)
     says = "A mail that SES may have taken was parked: it does not go by itself any more"
     yield Alarm(name="MailsInDoubt", metric=doubted, threshold=1, says=says, runbook="parked-mails")
-    refused = _ours("Mails", "mailer", period=HOUR, status="parked")
+    refused = _ours("Mails", "mailer", period=HOUR, only={"status": "parked"})
     says = "SES has refused a mail for good, which was parked: it does not go by itself any more"
     yield Alarm(name="MailsRefused", metric=refused, threshold=1, says=says, runbook="parked-mails")
     for kind, line in (("Bounce", BOUNCES), ("Complaint", COMPLAINTS)):
@@ -155,21 +155,26 @@ def _raise(scope: Construct, one: Alarm) -> cloudwatch.Alarm:
 
 
 def _ours(
-    name: str, function: str, *, period: Duration = FIVE_MINUTES, statistic: str = "Sum", **dimensions: str
+    name: str,
+    function: str,
+    *,
+    only: Mapping[str, str] | None = None,
+    period: Duration = FIVE_MINUTES,
+    statistic: str = "Sum",
 ) -> cloudwatch.Metric:
     """A figure that a function of ours writes into its log; Powertools names the function in `service`."""
     return cloudwatch.Metric(
         namespace=NAMESPACE,
         metric_name=name,
-        dimensions_map={"service": function, **dimensions},
+        dimensions_map={"service": function, **(only or {})},
         period=period,
         statistic=statistic,
     )
 
 
-def _shown(name: str, function: str, **dimensions: str) -> cloudwatch.Metric:
+def _shown(name: str, function: str, *, only: Mapping[str, str] | None = None) -> cloudwatch.Metric:
     """The same for a graph, by what tells it from its neighbours; an alarm on a metric with a label is another kind."""
-    return _ours(name, function, **dimensions).with_(label=" ".join((name, *dimensions.values())))
+    return _ours(name, function, only=only).with_(label=" ".join((name, *(only or {}).values())))
 
 
 # --- the dashboard -------------------------------------------------------------------------------
@@ -180,8 +185,12 @@ def _dashboard(stack: cdk.Stack, watched: Watched) -> None:
     dashboard = cloudwatch.Dashboard(stack, "Dashboard", dashboard_name=stack.stack_name)
     logged = [_shown(name, "webhooks") for name in ("EventsLogged", "EventsDuplicate")]
     reacted = [_shown(name, "react") for name in ("EventsReacted", "EventsFailed")]
-    settled = [_shown("Mails", "mailer", status=status) for status in ("sent", "skipped", "deferred", "parked")]
-    feedback = [_shown("Feedback", "mail_feedback", kind=kind) for kind in ("delivery", "bounce", "complaint")]
+    settled = [
+        _shown("Mails", "mailer", only={"status": status}) for status in ("sent", "skipped", "deferred", "parked")
+    ]
+    feedback = [
+        _shown("Feedback", "mail_feedback", only={"kind": kind}) for kind in ("delivery", "bounce", "complaint")
+    ]
     due = [
         _shown("OnboardingDue", "onboarding"),
         _shown("ReengagementDue", "reengagement"),

@@ -93,6 +93,7 @@ class TestMeasured:
     )
     def test_yesterday_must_be_measured_by_three(self, now: str, due: int) -> None:
         before = {date(2030, 1, day) for day in range(1, due)}
+        assert findings.measured([], zone=ZONE, now=at(now)).state == "look"  # a stack that has just been deployed
         assert findings.measured(before, zone=ZONE, now=at(now)).text == f"2030-01-{due:02} is not measured"
         assert findings.measured(before | {date(2030, 1, due)}, zone=ZONE, now=at(now)).state == "fine"
 
