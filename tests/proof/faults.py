@@ -1,0 +1,118 @@
+"""Faults at botocore's hooks, on real clients: what a network, a service or the end of a process can do to one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any
+
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
+
+WRITES = frozenset(
+    {
+        *("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem"),
+        *("SendMessageBatch", "PutEvents", "SendEmail"),
+    }
+)
+"""Calls that change something; of all others it is the same whether they were carried out or not."""
+
+Answer = Callable[[AWSPreparedRequest], AWSResponse]
+"""What stands in for a service that moto cannot be."""
+
+
+class Death(BaseException):
+    """The process ends here: nothing of ours may catch it, and whatever tries to go on dies again."""
+
+
+class Fault(StrEnum):
+    """What happens to one call. Where the client tries again by itself, it does: all its attempts are meant."""
+
+    REFUSED = "not applied, the caller sees an error"
+    UNHEARD = "applied, the caller sees an error"
+    UNHEARD_ONCE = "applied, the first reply is lost"
+    DIES_BEFORE = "the process dies before it"
+    DIES_AFTER = "the process dies after it"
+
+
+def faults_of(operation: str, *, first: bool) -> list[Fault]:
+    """What can happen to a call of this kind that does not come to the same as something else.
+
+    A process leaves behind what it wrote and nothing else: so it is enough that it dies before the `first` call of an
+    invocation, and after each one that writes.
+    """
+    before = [Fault.DIES_BEFORE] if first else []
+    if operation not in WRITES:
+        return [Fault.REFUSED, *before]
+    # SES gets one attempt: to lose the first reply is to lose it.
+    once = [Fault.UNHEARD_ONCE] if operation != "SendEmail" else []
+    return [Fault.REFUSED, Fault.UNHEARD, *once, *before, Fault.DIES_AFTER]
+
+
+class Faults:
+    """Counts the calls of the clients it watches, and strikes those that were planned."""
+
+    def __init__(self, answers: Mapping[str, Answer]) -> None:
+        self.calls: list[str] = []
+        self.plan: dict[int, Fault] = {}
+        self.struck: list[tuple[str, Fault]] = []
+        self.draw: Callable[[str], Fault | None] = lambda _: None
+        self._answers = answers
+        self._dead = False
+        self._fault: Fault | None = None
+        self._attempts = 0
+
+    def watch(self, client: Any) -> None:
+        """Stand at a client's hooks, once."""
+        hooks = client.meta.events
+        hooks.register_first("before-call", self._before, unique_id="proof")
+        hooks.register_first("before-send", self._sending, unique_id="proof-sending")
+        hooks.register_last("before-send", self._sent, unique_id="proof-sent")
+        hooks.register_last("after-call", self._after, unique_id="proof-after")
+
+    def leave(self, client: Any) -> None:
+        """Take the hooks off a client again."""
+        hooks = client.meta.events
+        hooks.unregister("before-call", unique_id="proof")
+        hooks.unregister("before-send", unique_id="proof-sending")
+        hooks.unregister("before-send", unique_id="proof-sent")
+        hooks.unregister("after-call", unique_id="proof-after")
+
+    def begin(self, plan: Mapping[int, Fault] | None = None) -> None:
+        """Count from 1 again, and strike the calls of these numbers."""
+        self.calls, self.plan, self.struck, self._dead = [], dict(plan or {}), [], False
+        self._fault = None
+
+    def revive(self) -> None:
+        """A new process begins."""
+        self._dead = False
+
+    def _before(self, model: Any, **_: Any) -> None:
+        if self._dead:
+            raise Death
+        self.calls.append(model.name)
+        self._attempts = 0
+        self._fault = self.plan.get(len(self.calls)) or self.draw(model.name)
+        if self._fault is not None:
+            self.struck.append((f"{len(self.calls)}: {model.name}", self._fault))
+        if self._fault is Fault.DIES_BEFORE:
+            self._die()
+
+    def _sending(self, request: AWSPreparedRequest, event_name: str, **_: Any) -> AWSResponse | None:
+        self._attempts += 1
+        if self._fault is Fault.REFUSED:
+            raise EndpointConnectionError(endpoint_url="https://aws.example.com")
+        answer = self._answers.get(event_name.rpartition(".")[2])
+        return answer(request) if answer else None
+
+    def _sent(self, **_: Any) -> None:
+        if self._fault is Fault.UNHEARD or (self._fault is Fault.UNHEARD_ONCE and self._attempts == 1):
+            raise ReadTimeoutError(endpoint_url="https://aws.example.com")
+
+    def _after(self, **_: Any) -> None:
+        if self._fault is Fault.DIES_AFTER:
+            self._die()
+
+    def _die(self) -> None:
+        self._dead = True
+        raise Death

@@ -1,0 +1,193 @@
+"""What all worlds of a run share: moto, one client a service, compiled mails, secrets, and stubs of SES and our bus."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import tempfile
+import types
+import warnings
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+from unittest.mock import patch
+from uuid import uuid4
+
+import boto3
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from moto import mock_aws
+
+from functions import (
+    mail_feedback,
+    mail_followups,
+    mailer,
+    manager_report,
+    metrics_rollup,
+    onboarding,
+    react,
+    reengagement,
+    referral_rewards,
+    reward_notices,
+    webhooks,
+)
+from infra.mails import compile_mails
+from shared.app import App
+from shared.charts import png
+from shared.mail import Mails
+from shared.pages import Pages
+from tests.builders import ROOT
+from tests.golden import SECRETS
+from tests.proof.faults import Faults
+from tests.receiver import Receiver, receiving
+
+FUNCTIONS = {
+    one.__name__.rpartition(".")[2]: one
+    for one in (
+        *(mail_feedback, mail_followups, mailer, manager_report, metrics_rollup, onboarding),
+        *(react, reengagement, referral_rewards, reward_notices, webhooks),
+    )
+}
+
+
+class _Canned(AWSResponse):  # type: ignore[misc, unused-ignore]
+    def __init__(self, told: object) -> None:
+        super().__init__("https://aws.example.com", 200, {"content-type": "application/json"}, None)  # type: ignore[arg-type]
+        self._content = json.dumps(told).encode()
+
+
+@dataclass
+class Outside:
+    """What others were told by us: mails that SES accepted, by the tag of their intent, and events of our bus."""
+
+    accepted: Counter[str] = field(default_factory=Counter)
+    message_ids: dict[str, str] = field(default_factory=dict)
+    on_bus: Counter[str] = field(default_factory=Counter)
+
+    def accept(self, request: AWSPreparedRequest) -> AWSResponse:
+        """SES takes a mail."""
+        told = json.loads(cast("bytes", request.body))
+        [tag] = [one["Value"] for one in told["EmailTags"] if one["Name"] == "send"]
+        self.accepted[tag] += 1
+        number = self.accepted.total()
+        self.message_ids[f"ses-{number}"] = tag
+        return _Canned({"MessageId": f"ses-{number}"})
+
+    def put_events(self, request: AWSPreparedRequest) -> AWSResponse:
+        """Our bus takes events."""
+        entries = json.loads(cast("bytes", request.body))["Entries"]
+        self.on_bus.update(json.loads(entry["Detail"])["id"] for entry in entries)
+        return _Canned({"FailedEntryCount": 0, "Entries": [{"EventId": "e"} for _ in entries]})
+
+
+class _Nowhere(io.StringIO):
+    """Takes log lines and keeps none."""
+
+    def write(self, text: str) -> int:
+        return len(text)
+
+
+@dataclass
+class House:
+    """Opened once, for many worlds one after the other."""
+
+    mails: Mails
+    pages: Pages
+    code: Path
+    secrets: dict[str, str]
+    receiver: Receiver
+    faults: Faults
+    outside: Outside
+    app: Callable[[], App] | None = None
+
+    def fresh(self) -> None:
+        """Nothing has been told to anybody."""
+        self.outside.__init__()  # type: ignore[misc]
+        self.receiver.deliveries.clear()
+        self.receiver.replies.clear()
+
+
+@contextmanager
+def opened() -> Iterator[House]:
+    """A house, closed when the block ends."""
+    with ExitStack() as stack:
+        stack.enter_context(patch.dict(os.environ, _environment()))
+        stack.enter_context(mock_aws())
+        loud = logging.getLogger("botocore")
+        stack.callback(loud.setLevel, loud.level)
+        loud.setLevel(logging.ERROR)  # it tells of every call, to whoever listens at the root
+        stack.enter_context(patch.object(boto3, "client", cache(boto3.client)))
+        # The SDK's waits between its attempts are real time, which nothing here is about.
+        at_once = types.SimpleNamespace(sleep=lambda _: None)
+        stack.enter_context(patch("botocore.endpoint.time", at_once))
+        stack.enter_context(patch("shared.editions.png", _drawn_once(png)))
+        code = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        compile_mails(ROOT / "shared" / "mails", code / "mails")
+        (code / "pages").symlink_to(ROOT / "shared" / "pages")
+        outside = Outside()
+        faults = Faults({"SendEmail": outside.accept, "PutEvents": outside.put_events})
+        house = House(
+            mails=Mails(code / "mails"),
+            pages=Pages(code / "pages"),
+            code=code,
+            secrets=_secrets(),
+            receiver=stack.enter_context(receiving()),
+            faults=faults,
+            outside=outside,
+        )
+        _wire(house, stack)
+        yield house
+
+
+def _environment() -> dict[str, str]:
+    return {
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "POWERTOOLS_METRICS_NAMESPACE": "Flywheel",
+    }
+
+
+def _drawn_once(draw: Callable[..., bytes]) -> Callable[..., bytes]:
+    """The same chart is the same picture, however often a report is made again."""
+    drawn: dict[str, bytes] = {}
+
+    def once(chart: Any, told: Any) -> bytes:
+        name = repr(chart)
+        if name not in drawn:
+            drawn[name] = draw(chart, told)
+        return drawn[name]
+
+    return once
+
+
+def _secrets() -> dict[str, str]:
+    key = "whsec_" + b64encode(b"the key that signs rewards now.").decode()
+    told: dict[str, dict[str, Any]] = {
+        "links": {"current": "1", "1": "a-link-key"},
+        "webhook": {platform: [secret] for platform, secret in SECRETS.items()},
+        "rewards": {"current": key},
+    }
+    secrets = boto3.client("secretsmanager")
+    return {
+        name: secrets.create_secret(Name=f"proof-{name}-{uuid4().hex}", SecretString=json.dumps(one))["ARN"]
+        for name, one in told.items()
+    }
+
+
+def _wire(house: House, stack: ExitStack) -> None:
+    """Every function finds the App of the world that is on, and writes its log nowhere."""
+    nowhere = _Nowhere()
+    for function in FUNCTIONS.values():
+        stack.enter_context(patch.object(function, "app", lambda: house.app() if house.app else None))
+        stack.enter_context(patch.object(function.logger.registered_handler, "stream", nowhere))
+        if hasattr(function, "metrics"):
+            stack.enter_context(patch.object(function.metrics.provider, "namespace", "Flywheel"))
+    stack.enter_context(warnings.catch_warnings())
+    warnings.filterwarnings("ignore", message="No application metrics")

@@ -1,0 +1,382 @@
+"""A community's whole machine on one thread and in virtual time: table, queues, stream, schedules, the mail's way out.
+
+What the services promise is kept here and no more than that: a message leaves its queue when it was acknowledged, the
+stream goes on behind the last record that was dealt with, a schedule fires when its time has come.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterable
+from contextlib import redirect_stdout
+from copy import deepcopy
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import count
+from typing import Any, Self
+from uuid import uuid4
+
+import boto3
+from aws_lambda_powertools.utilities.typing import LambdaContext
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.dynamodb.models import dynamodb_backends
+from moto.sqs.models import sqs_backends
+
+from shared.app import App, Settings
+from shared.model import stamp
+from shared.playbook import Playbook
+from shared.ses import Pace
+from shared.store import Store
+from tests.aws.conftest import _create_table
+from tests.proof.faults import Death
+from tests.proof.house import FUNCTIONS, House, Outside
+from tests.receiver import Delivery, Reply
+from tests.ses_events import event as golden_event
+
+REGION = "eu-west-1"
+MINUTE = timedelta(minutes=1)
+
+REDELIVERED = timedelta(minutes=6)
+"""Six times a function's timeout, as the queues have it."""
+
+TICKS = {
+    "onboarding": ("onboarding", MINUTE),
+    "reengagement": ("reengagement", 15 * MINUTE),
+    "mail": ("mail_followups", MINUTE),
+    "referrals": ("referral_rewards", 5 * MINUTE),
+    "reward_notices": ("referral_rewards", 5 * MINUTE),
+}
+"""Whose agenda is taken up by which function, how often."""
+
+RECEIVED_AT_MOST = {"mailer": 10, "reward_notices": 5}
+"""How often a message is received before it is a dead letter."""
+
+TOO_LONG = 400
+"""More rounds than any community of these needs to come to rest."""
+
+Item = dict[str, dict[str, Any]]
+
+_TOKEN = re.compile(r"token\d+")
+
+
+class Restless(Exception):
+    """The machine does not come to rest."""
+
+
+class Context(LambdaContext):
+    """What Lambda tells an invocation: there is plenty of time."""
+
+    def __init__(self) -> None:
+        self._function_name = self._aws_request_id = "here"
+        self._memory_limit_in_mb = 512
+        self._invoked_function_arn = "arn:aws:lambda:eu-west-1:000000000000:function:here"
+
+    def get_remaining_time_in_millis(self) -> int:  # type: ignore[override]
+        return 900_000
+
+
+@dataclass
+class Message:
+    """A message of a queue, that is seen again from `visible_at` on."""
+
+    body: str
+    visible_at: datetime
+    received: int = 0
+
+
+@dataclass
+class Queues:
+    """What waits to be delivered."""
+
+    mail: list[Message] = field(default_factory=list)
+    rewards: list[Message] = field(default_factory=list)
+    stream: list[Item] = field(default_factory=list)
+    told: list[dict[str, Any]] = field(default_factory=list)
+    later: list[tuple[datetime, str, dict[str, Any]]] = field(default_factory=list)
+    dead: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Snapshot:
+    """All of a world, to go on from as often as one likes."""
+
+    table: Any
+    now: datetime
+    queues: Queues
+    outside: Outside
+    deliveries: list[Delivery]
+    replies: list[Reply]
+    known: tuple[set[str], set[str]]
+
+
+class World:
+    """One world at a time: its calls are the ones that are struck."""
+
+    def __init__(self, house: House, playbook: Playbook, now: datetime, *, ses_tells: bool = True) -> None:
+        self.house, self.playbook, self.now, self.ses_tells = house, playbook, now, ses_tells
+        self.name = f"proof-{uuid4().hex}"
+        _create_table(self.name)
+        sqs = boto3.client("sqs")
+        self._urls = {
+            kind: sqs.create_queue(QueueName=f"{self.name}-{kind}")["QueueUrl"] for kind in ("mail", "rewards")
+        }
+        self.queues = Queues()
+        self.shuffled: Callable[[list[Any]], list[Any]] = list
+        self.looked_at: Callable[[Callable[[], str]], None] = lambda _: None
+        self.began: set[int] = set()
+        """The numbers of the calls that were, or would have been, the first of an invocation."""
+        self.store = Store(boto3.client("dynamodb"), self.name)
+        """The table as the outside reaches it: no call of its is ever struck."""
+        self._known_log: set[str] = set()
+        self._told_of: set[str] = set()
+        self._tokens = count(1)
+        house.fresh()
+        self.app = self._a_process()
+        house.app = lambda: self.app
+        self._clients = [
+            *(self.app.store._client, self.app.queue._client, self.app.notices._client),
+            *(self.app.bus._client, self.app.ses._client, self.app._secrets_manager),
+        ]
+
+    def __enter__(self) -> Self:
+        self.house.faults.begin()
+        for client in self._clients:
+            self.house.faults.watch(client)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for client in self._clients:
+            self.house.faults.leave(client)
+        dynamodb_backends[DEFAULT_ACCOUNT_ID][REGION].tables.pop(self.name)
+
+    # --- beginning again -------------------------------------------------------------------------
+
+    def forget(self) -> None:
+        """Let nothing be on its way, and nothing have been told to anybody: here a proof begins."""
+        self.queues = Queues()
+        self.house.fresh()
+
+    def snapshot(self) -> Snapshot:
+        """How all stands."""
+        outside, receiver = self.house.outside, self.house.receiver
+        known = (set(self._known_log), set(self._told_of))
+        told = (deepcopy(outside), list(receiver.deliveries), list(receiver.replies))
+        return Snapshot(deepcopy(self._table), self.now, deepcopy(self.queues), *told, known)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on from there, in a new process."""
+        backend = dynamodb_backends[DEFAULT_ACCOUNT_ID][REGION]
+        backend.tables[self.name] = deepcopy(snapshot.table)
+        for kind in self._urls:
+            self._arrived(kind)
+        self.now, self.queues = snapshot.now, deepcopy(snapshot.queues)
+        self._known_log, self._told_of = (set(one) for one in snapshot.known)
+        vars(self.house.outside).update(vars(deepcopy(snapshot.outside)))
+        self.house.receiver.deliveries[:] = snapshot.deliveries
+        self.house.receiver.replies[:] = snapshot.replies
+        self.app = self._a_process()
+
+    def _a_process(self) -> App:
+        settings = Settings(
+            table=self.name,
+            mail_queue_url=self._urls["mail"],
+            reward_queue_url=self._urls["rewards"],
+            rewards_secret=self.house.secrets["rewards"],
+            webhook_secret=self.house.secrets["webhook"],
+            links_secret=self.house.secrets["links"],
+            event_bus="flywheel",
+            links_url="https://links.example.com",
+            configuration_set="flywheel",
+            rollup_readers=1,
+        )
+        app = App(settings, playbook=self.playbook, code=self.house.code)
+        app.mails, app.pages = self.house.mails, self.house.pages
+        app.pace = Pace(1e9, monotonic=lambda: 0.0, sleep=lambda _: None)
+        app.clock = app.wire_clock = lambda: self.now  # type: ignore[method-assign]
+        app.token = lambda: f"token{next(self._tokens)}"  # type: ignore[method-assign]
+        return app
+
+    # --- the table, seen from outside ------------------------------------------------------------
+
+    @property
+    def _table(self) -> Any:
+        return dynamodb_backends[DEFAULT_ACCOUNT_ID][REGION].tables[self.name]
+
+    def items(self) -> list[Item]:
+        """Everything in the table, without a call."""
+        return [item.to_json()["Attributes"] for item in self._table.all_items()]
+
+    def due(self) -> list[tuple[str, datetime]]:
+        """Every item of the agenda: whose, and when it is due."""
+        return [
+            (item["programme"]["S"], datetime.fromisoformat(item["due_at"]["S"]))
+            for item in self.items()
+            if "agenda" in item and "programme" in item
+        ]
+
+    # --- one invocation --------------------------------------------------------------------------
+
+    def invoke(self, function: str, event: dict[str, Any]) -> tuple[bool, Any]:
+        """Invoke a function; whether it ended well, and its answer. What it set off arrives with it."""
+        self.began.add(len(self.house.faults.calls) + 1)
+        ended, answer = True, None
+        try:
+            with redirect_stdout(io.StringIO()):
+                answer = FUNCTIONS[function].handler(event, Context())
+        except Death:
+            ended = False
+            self.house.faults.revive()
+            self.app = self._a_process()
+        except Exception:  # noqa: BLE001 - Lambda tells the service that invoked it no more than that either
+            ended = False
+        self._collect()
+        return ended, answer
+
+    def _fingerprint(self) -> str:
+        """All that decides what comes from here on: what stands, what waits, what was told; but no token's name."""
+        stands = _TOKEN.sub("", repr(sorted(self.items(), key=lambda item: (item["pk"]["S"], item["sk"]["S"]))))
+        outside, receiver = self.house.outside, self.house.receiver
+        ids = [one.headers["webhook-id"] for one in receiver.deliveries]
+        told = (outside, sorted(self._told_of), ids, receiver.replies)
+        return repr((self.now, stands, self.queues, told))
+
+    def _collect(self) -> None:
+        self.queues.mail += [Message(body, self.now) for body in self._arrived("mail")]
+        self.queues.rewards += [Message(body, self.now) for body in self._arrived("rewards")]
+        for item in self.items():
+            if item["pk"]["S"].startswith("LOG#") and item["sk"]["S"] not in self._known_log:
+                self._known_log.add(item["sk"]["S"])
+                self.queues.stream.append(item)
+        for message_id, tag in self.house.outside.message_ids.items():
+            if message_id not in self._told_of:
+                self._told_of.add(message_id)
+                self.queues.told += [self._told(kind, message_id, tag) for kind in ("send", "delivery")]
+
+    def _arrived(self, kind: str) -> list[str]:
+        queue = sqs_backends[DEFAULT_ACCOUNT_ID][REGION].queues[f"{self.name}-{kind}"]
+        bodies = [message.body for message in queue._messages]
+        queue._messages.clear()
+        return bodies
+
+    def _told(self, kind: str, message_id: str, tag: str) -> dict[str, Any]:
+        event = deepcopy(golden_event(kind))
+        mail = event["detail"]["mail"]
+        mail |= {"messageId": message_id, "timestamp": stamp(self.now)}
+        mail["tags"]["send"] = [tag]
+        if "delivery" in event["detail"]:
+            event["detail"]["delivery"]["timestamp"] = stamp(self.now)
+        return event
+
+    # --- deliveries ------------------------------------------------------------------------------
+
+    def deliver(self) -> bool:
+        """Deliver what waits, once; whether there was anything."""
+        waited = [self._deliver_stream(), self._deliver_told(), self._deliver_later()]
+        waited += [self._deliver_queue("mailer", self.queues.mail, 10)]
+        waited += [self._deliver_queue("reward_notices", self.queues.rewards, 1)]
+        return any(waited)
+
+    def _deliver_stream(self) -> bool:
+        batch = self.queues.stream[:100]
+        if not batch:
+            return False
+        records = [{"dynamodb": {"SequenceNumber": str(at), "NewImage": item}} for at, item in enumerate(batch)]
+        ended, answer = self.invoke("react", {"Records": records})
+        failed = [int(one["itemIdentifier"]) for one in answer["batchItemFailures"]] if ended else [0]
+        done = min(failed, default=len(batch))
+        del self.queues.stream[:done]
+        return True
+
+    def _deliver_told(self) -> bool:
+        told, self.queues.told = self.shuffled(self.queues.told), []
+        if not self.ses_tells:
+            return False
+        for event in told:
+            ended, _ = self.invoke("mail_feedback", event)
+            if not ended:
+                self.queues.told.append(event)
+        return bool(told)
+
+    def _deliver_later(self) -> bool:
+        now = [one for one in self.queues.later if one[0] <= self.now]
+        for one in now:
+            self.queues.later.remove(one)
+            self.ask(one[1], one[2])
+        return bool(now)
+
+    def _deliver_queue(self, function: str, queue: list[Message], most: int) -> bool:
+        batch = self.shuffled([one for one in queue if one.visible_at <= self.now])[:most]
+        if not batch:
+            return False
+        records = [_record(at, message) for at, message in enumerate(batch)]
+        ended, answer = self.invoke(function, {"Records": records})
+        failed = (
+            {int(one["itemIdentifier"]) for one in answer["batchItemFailures"]} if ended else set(range(len(batch)))
+        )
+        for at, message in enumerate(batch):
+            message.received += 1
+            message.visible_at = self.now + REDELIVERED
+            if at not in failed:
+                queue.remove(message)
+            elif message.received >= RECEIVED_AT_MOST[function]:
+                queue.remove(message)
+                self.queues.dead.append(message.body)
+        return True
+
+    # --- schedules -------------------------------------------------------------------------------
+
+    def ask(self, function: str, event: dict[str, Any]) -> None:
+        """Invoke a function as a schedule or a sender does, who comes again a minute later when it fails."""
+        ended, answer = self.invoke(function, event)
+        refused = isinstance(answer, dict) and answer.get("statusCode", 200) >= 500
+        if not ended or refused:
+            self.queues.later.append((self.now + MINUTE, function, event))
+
+    def tick(self, *functions: str) -> None:
+        """Let schedules fire. What a tick leaves undone, the next one does."""
+        for function in functions:
+            self.invoke(function, {"scheduled_time": self.now.isoformat()})
+
+    def run(self, until: datetime) -> None:
+        """Deliver, and let time go on from one thing that is due to the next, until nothing is before that moment."""
+        for _ in range(TOO_LONG):
+            self.looked_at(self._fingerprint)
+            if self.deliver():
+                continue
+            moments = [one for one in self._moments() if one <= until]
+            if not moments:
+                self.now = until
+                return
+            self.now = max(self.now, min(moments))
+            self.tick(*sorted(self._ticking()))
+        raise Restless(f"still {len(self.queues.mail)} mails, {len(self.queues.stream)} events, due {self.due()[:3]}")
+
+    def _moments(self) -> Iterable[datetime]:
+        """When something is to be seen to next."""
+        for programme, due_at in self.due():
+            _, every = TICKS[programme]
+            yield _next_tick(max(due_at, self.now + timedelta(seconds=1)), every)
+        for message in (*self.queues.mail, *self.queues.rewards):
+            yield message.visible_at
+        yield from (at for at, _, _ in self.queues.later)
+
+    def _ticking(self) -> set[str]:
+        ripe = {TICKS[programme] for programme, due_at in self.due() if due_at <= self.now}
+        return {function for function, every in ripe if _next_tick(self.now, every) == self.now}
+
+
+def _record(at: int, message: Message) -> dict[str, Any]:
+    return {
+        "messageId": str(at),
+        "body": message.body,
+        "eventSource": "aws:sqs",
+        "attributes": {},
+        "messageAttributes": {},
+    }
+
+
+def _next_tick(at: datetime, every: timedelta) -> datetime:
+    """The first tick of a schedule at or after a moment."""
+    midnight = at.replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight + -(-(at - midnight) // every) * every
