@@ -8,7 +8,8 @@ from typing import Any
 from shared.largedays import SHARDS
 from shared.store import keys
 from tests.infra.conftest import Template
-from tests.infra.test_template import actions_of, functions, grants, listed, of_type
+from tests.infra.test_grants import actions_of, grants, listed
+from tests.infra.test_template import functions, of_type
 
 
 def machine(template: Template) -> dict[str, Any]:
