@@ -93,6 +93,7 @@ def facts_of(kind: ReportKind, period: Period, *, store: Store, playbook: Playbo
         goals=playbook.goals.get(kind, {}),
         steps=steps((line for line in lines if line.planned_at < span.until), playbook),
         lift=_lift(span, store, playbook, now) if kind != "daily" else None,
+        lift_days=USUAL_PERIOD.days,
         referrals=_referrals(span, store, waiting),
         delivery=delivery(line for line in lines if line.planned_at < span.until),
         planned=_planned(Span.of(following(period), zone), store),

@@ -101,12 +101,7 @@ class Rollups(Table):
         asked = list(days)
         chunks = range(self._chunks() if asked else 0)
         found: dict[date, dict[str, BitMap]] = {day: {} for day in asked}
-        wanted = {
-            keys.bitmap(day, kind, chunk): (day, kind)
-            for kind in kinds
-            for chunk in chunks
-            for day in asked
-        }
+        wanted = {keys.bitmap(day, kind, chunk): (day, kind) for kind in kinds for chunk in chunks for day in asked}
         for item in self._batch_get(wanted):
             day, kind = wanted[item["pk"], item["sk"]]
             bits = BitMap.deserialize(_bytes(item["bits"]))
