@@ -9,32 +9,13 @@ import pytest
 
 from infra.local.demo import Demo
 from infra.local.people import START
-from infra.local.receiver import Receiver
-from infra.local.stack import LocalStack
-from infra.local.summary import Outcome, outcome, summary
+from infra.local.summary import Outcome, summary
 from shared.metrics import METRICS, Period
 from shared.playbook import ReportKind
 from shared.reporting import facts_of
 from tests import oracle
-from tests.builders import a_playbook
 
 pytestmark = pytest.mark.local
-
-MEMBERS, DAYS = 40, 60
-
-
-@pytest.fixture(scope="module")
-def demo(stack: LocalStack, receiver: Receiver) -> Demo:
-    """Two months of a small community in which something is to be measured of everything."""
-    demo = Demo(stack, a_playbook(), receiver, members=MEMBERS, days=DAYS, seed=5)
-    demo.run(lambda _: None)
-    return demo
-
-
-@pytest.fixture(scope="module")
-def found(demo: Demo) -> Outcome:
-    return outcome(demo.stack, demo.playbook)
-
 
 LONGER: dict[tuple[ReportKind, str], oracle.Span] = {
     ("weekly", "2026-W43"): oracle.week(date(2026, 10, 19)),
