@@ -204,6 +204,8 @@ def _merge(one: Member, other: Member, app: App, now: datetime) -> Member:
     )
     # First of all, for once they are one nothing would lead here again: what they did is to be counted as one's.
     app.store.mark(merged.id, app.token(), now)
+    if merged.role != survivor.role:  # of who is staff on one platform nothing counts that they did on another
+        app.store.mark(survivor.id, app.token(), now)
     absorbed = app.store.change_member(survivor.id, lambda current: absorb(current, merged))
     apply([programme.wake(absorbed or survivor, app.playbook, now) for programme in PROGRAMMES.values()], app, now)
     take_up_again(absorbed or survivor, app, now)

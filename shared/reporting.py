@@ -6,7 +6,7 @@ Reads only; draws nothing and words nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -16,6 +16,7 @@ from shared.lifting import USUAL_PERIOD, measured
 from shared.lifting import Period as Asked
 from shared.localtime import at_local, local_day
 from shared.mail import next_time
+from shared.measured import RESPONSE_DAYS
 from shared.metrics import METRICS, Figures, Known, Period, figures, reach
 from shared.model import SendStatus
 from shared.playbook import Playbook
@@ -35,7 +36,10 @@ OF_WEEKS = ("new_members", "churned", "ttfr_median", "ttfr_p90")
 """The figures of which a report shows every week."""
 
 OPEN_FOR = timedelta(days=31)
-"""So long after a period ended, mails that were parked since then are still told with its report."""
+"""So long ago a mail may have been planned that is told of as parked or in doubt."""
+
+OF_ANSWERS = ("response_rate", "ttfr_median", "ttfr_p90")
+"""The figures that answers to the threads of a period still change after it is over."""
 
 _STEPS: Mapping[SendStatus, str] = {
     SendStatus.SENT: "sent",
@@ -77,35 +81,43 @@ def facts_of(kind: ReportKind, period: Period, *, store: Store, playbook: Playbo
     span, first_day = Span.of(period, zone), store.first_measured()
     rollups, known = _known(period, store)
     told = figures(period, known, playbook)
+    today = local_day(now, zone)
+    young = today <= period.last + timedelta(days=RESPONSE_DAYS)
+    previous = figures(period.previous, known, playbook) if _is_known(period.previous, known) else {}
+    if young and previous:
+        same_age = store.first_reported(kind, str(period.previous)) or {}
+        previous |= {key: same_age.get(key) for key in OF_ANSWERS}
     first = store.first_reported(kind, str(period))
-    lines = list(store.planned(span.since, now if now - span.until <= OPEN_FOR else span.until))
+    lines = list(store.planned(span.since, span.until))
     waiting = len(store.reviews())
     return Facts(
         kind=kind,
         period=period,
         figures=told,
-        previous=figures(period.previous, known, playbook) if _is_known(period.previous, known) else {},
+        previous=previous,
+        young=young,
         history=tuple((rollup.day, rollup.figures) for rollup in rollups),
         weeks=weeks(period, known, playbook, first_day),
         cohorts=cohorts(period, known, playbook, first_day),
         first_day=first_day,
-        missing=missing(period, rollups),
+        missing=missing(period, rollups, {mark.day for mark in store.marks()}),
         goals=playbook.goals.get(kind, {}),
-        steps=steps((line for line in lines if line.planned_at < span.until), playbook),
+        steps=steps(lines, playbook),
         lift=_lift(span, store, playbook, now) if kind != "daily" else None,
+        lift_days=USUAL_PERIOD.days,
         referrals=_referrals(span, store, waiting),
-        delivery=delivery(line for line in lines if line.planned_at < span.until),
+        delivery=delivery(lines),
         planned=_planned(Span.of(following(period), zone), store),
         event_at=next_time(playbook.content.event, zone, now),
-        needs=_needs(lines, store, waiting),
-        computed_at=now,
+        needs=_needs(store.planned(now - OPEN_FOR, now), store, waiting),
+        computed_at=max((rollup.computed_at for rollup in store.rollups(today, today)), default=now),
         restated=restated(first, told),
     )
 
 
-def missing(period: Period, rollups: Iterable[Rollup]) -> tuple[date, ...]:
-    """The days of a period that have not been computed since they ended."""
-    there = {rollup.day for rollup in rollups if rollup.closed}
+def missing(period: Period, rollups: Iterable[Rollup], marked: Collection[date | None]) -> tuple[date, ...]:
+    """The days of a period that have not been computed since they ended, or since something was told late of them."""
+    there = {rollup.day for rollup in rollups if rollup.closed and rollup.day not in marked}
     return tuple(day for day in period.days if day not in there)
 
 
@@ -210,7 +222,7 @@ def _planned(span: Span, store: Store) -> dict[str, int]:
     return {name: store.coming(name, span.since, span.until) for name in programmes}
 
 
-def _needs(lines: Sequence[Line], store: Store, waiting: int) -> Needs:
+def _needs(lines: Iterable[Line], store: Store, waiting: int) -> Needs:
     stands, pause = Counter(line.status for line in lines), store.pause()
     return Needs(
         reviews=waiting,

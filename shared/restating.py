@@ -12,7 +12,9 @@ from typing import NamedTuple
 from pyroaring import BitMap
 
 from shared.app import App
+from shared.daylog import span, survivors, zone_of
 from shared.formulas import MONTH
+from shared.localtime import local_day
 from shared.measured import RESPONSE_DAYS, Counts, Known, Period
 from shared.metrics import COHORT_DAYS, figures
 from shared.rollups import DERIVED, KINDS, REVENUE_DAYS, Rollup, derive, restated, revenue, waits
@@ -103,9 +105,11 @@ def restate(app: App, now: datetime, *, told: Mapping[date, Told], known: Mappin
     around = Around(app, rolled)
     counts = {day: rollup.counts for day, rollup in known.items()}
     first = min(told) - timedelta(days=RESPONSE_DAYS)
+    signups = _signups(first, until, app)
     for day in sorted(one for one in rolled if first <= one <= until):
         _follow(day, around, app)
-        counts[day], waited = _count(day, told[day].counts if day in told else counts[day], around, app)
+        counted, waited = _count(day, told[day].counts if day in told else counts[day], around, app)
+        counts[day] = counted.model_copy(update={"signups": len(signups.get(day, ()))})
         _put_if_new(day, waited, around, app)
         figured = figures(
             Period.of("day", day),
@@ -141,6 +145,19 @@ def _count(day: date, counts: Counts, around: Around, app: App) -> tuple[Counts,
     influenced, sourced = _revenue(day, today.purchases, around, app)
     told = {"answered": len(waited), "influenced": influenced, "sourced": sourced}
     return counts.model_copy(update=told), waited
+
+
+def _signups(first: date, last: date, app: App) -> dict[date, set[str]]:
+    """Who was attributed on each of these local days, each person once a day; of those who are members."""
+    zone = zone_of(app)
+    passed = list(app.store.milestones("attributed", span(first, zone)[0], span(last, zone)[1]))
+    people = survivors({one.about for one in passed}, app) if passed else {}
+    found: dict[date, set[str]] = {}
+    for one in passed:
+        referee = people.get(one.about)
+        if referee is not None and referee.role == "member":
+            found.setdefault(local_day(one.at, zone), set()).add(referee.id)
+    return found
 
 
 def _revenue(

@@ -221,16 +221,14 @@ def _merged(part: Part, app: App) -> Tally:
 def _keep(day: date, read: Tally, tick: _Tick) -> Told:
     """Write everything that a day's own events tell, but for its figures."""
     app, old = tick.app, tick.known.get(day)
-    start, end = span(day, zone_of(app))
     everything = bitmaps(read, {}, day, app.playbook.reengagement.inactive_days)
     told = {kind: everything[kind] for kind in TOLD}
     app.store.put_activity(day, told, app.store.activity([day], TOLD)[day])
     app.store.put_rest(day, packed(Tally(threads=read.threads, replies=read.replies, purchases=read.purchases)))
-    closed = end <= tick.now
+    closed = span(day, zone_of(app))[1] <= tick.now
     if closed:
         _keep_doings(day, read.days, app, again=old is not None and old.closed)
-    signups = {one.about for one in app.store.milestones("attributed", start, end)}
-    return Told(counts_of(read, influenced={}, sourced={}, signups=len(signups), answered=0), closed)
+    return Told(counts_of(read, influenced={}, sourced={}, signups=0, answered=0), closed)
 
 
 def _keep_doings(day: date, doings: Mapping[str, Doings], app: App, *, again: bool) -> None:

@@ -51,6 +51,17 @@ def days(first: date, last: date) -> list[Span]:
     return [Span("day", day, day, day - timedelta(days=1), day - timedelta(days=1)) for day in found]
 
 
+def week(monday: date) -> Span:
+    """An ISO week as a period."""
+    return Span("week", monday, monday + timedelta(days=6), monday - timedelta(days=7), monday - timedelta(days=1))
+
+
+def month(first: date) -> Span:
+    """A calendar month as a period."""
+    before, after = first - timedelta(days=1), (first + timedelta(days=31)).replace(day=1)
+    return Span("month", first, after - timedelta(days=1), before.replace(day=1), before)
+
+
 def figures(
     events: Iterable[Mapping[str, Any]],
     people: Mapping[str, tuple[str, bool]],

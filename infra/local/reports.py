@@ -58,9 +58,9 @@ def moments(playbook: Playbook, days: int) -> dict[datetime, list[ReportKind]]:
 
 
 def printed(sends: Iterable[Send], store: Store) -> list[Printed]:
-    """The reports among what was sent, with what is kept of them."""
+    """The reports among what was sent, in order, with what is kept of them."""
     ours = [send for send in sends if send.send_id.startswith(f"{PROGRAMME}/") and send.status is SendStatus.SENT]
-    return [_printed(send, store) for send in ours]
+    return [_printed(send, store) for send in sorted(ours, key=lambda send: (send.at, send.send_id))]
 
 
 def write(out: Path, reports: Iterable[Printed]) -> None:

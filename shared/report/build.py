@@ -108,6 +108,8 @@ def _too_little(facts: Facts, language: Language) -> str:
         notes.append(language.say("short_windows", days=days))
     elif measured < QUARTER and facts.figures.get("nps") is not None:
         notes.append(language.say("short_nps", days=days))
+    if facts.young and facts.previous:
+        notes.append(language.say("young"))
     return " ".join(notes)
 
 

@@ -33,6 +33,9 @@ _BEHIND = {
 }
 """Of how many a share is a share."""
 
+_BURSTS = {"posts": 3, "comments": 3}
+"""How much more than Poisson counts these vary, for whoever writes does not write but once."""
+
 WATCHED = (
     *("new_members", "churned", "active", "posts", "comments", "response_rate", "ttfr_median"),
     *("nps", "sentiment", "support_deflection", "referral_signups", "ugc", "win_backs", "retention"),
@@ -73,7 +76,7 @@ def distance(key: str, both: Both) -> float:
         return 0.0
     value, previous = pair
     if METRICS[key].unit == "count":
-        return (value - previous) / sqrt(abs(value) + abs(previous))
+        return (value - previous) / sqrt(_BURSTS.get(key, 1) * (abs(value) + abs(previous)))
     if key == "ttfr_median":
         return _of_waits(value, previous, both)
     if key == "nps":

@@ -80,10 +80,11 @@ class Facts:
     `previous` are the figures of `period.previous`, empty where there are none. `history` are the figures of single
     days, `weeks` those of ISO weeks, `cohorts` by the week of joining, each oldest first and for the charts alone.
     `first_day` is the first local day that was ever measured, `missing` are days of the period that are not computed
-    yet. `goals` are by metric key. `lift` is what asking people back did in the last
-    `lift_days` days, None where it is not told. `planned` is how many agenda items
-    of each programme come due in the next period, `event_at` when the community's event next takes place, in UTC.
-    `restated` are keys of figures that are not what was first reported.
+    yet. `goals` are by metric key. `lift` is what asking people back did in the last `lift_days` days, None where it
+    is not told. `planned` is how many agenda items of each programme come due in the next period, `event_at` when the
+    community's event next takes place, in UTC. `restated` are keys of figures that are not what was first reported.
+    `young` is whether threads of the period may still be answered: then the `previous` figures on answers are those
+    that were first reported, at the same age.
     """
 
     kind: ReportKind
@@ -97,6 +98,7 @@ class Facts:
     missing: tuple[date, ...] = ()
     goals: Mapping[str, float] = field(default_factory=dict)
     steps: tuple[StepResult, ...] = ()
+    young: bool = False
     lift: Lift | None = None
     lift_days: int = 0
     referrals: ReferralResult = field(default_factory=ReferralResult)

@@ -1,14 +1,14 @@
 """What is measured: rollups of days, their bitmaps and what else is kept of them, and what is to be looked at again.
 
-Everything is written whole, and so may be written twice. What is large stands in pieces, which must belong together.
+Everything is written whole, and so may be written twice.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
-from hashlib import sha256
+from functools import partial
 from typing import Any, NamedTuple
 from zlib import compress, decompress
 
@@ -19,15 +19,12 @@ from shared.model import stamp
 from shared.rollups import Rollup
 from shared.store import keys
 from shared.store.items import KEPT, expiry
-from shared.store.table import Table
+from shared.store.pieces import Pieces
 from shared.store.wire import attributes, available, key
 from shared.tally import Doings
 
 CHUNK_BITS = 20
 """A bitmap's item holds the ordinals of 2**20 members: 128 KB at the most, of the 400 KB that an item may have."""
-
-PIECE = 350_000
-"""Bytes of a piece."""
 
 PARTIAL_KEPT = timedelta(days=2)
 """How long a part of a large day waits for the others."""
@@ -56,7 +53,7 @@ class Mark(NamedTuple):
         return None if self.what.startswith("m") else date.fromisoformat(self.what)
 
 
-class Rollups(Table):
+class Rollups(Pieces):
     """Figures and bitmaps by local day. They never expire, but for what serves to make them again."""
 
     # --- the log ---------------------------------------------------------------------------------
@@ -101,15 +98,10 @@ class Rollups(Table):
         asked = list(days)
         chunks = range(self._chunks() if asked else 0)
         found: dict[date, dict[str, BitMap]] = {day: {} for day in asked}
-        wanted = {
-            keys.bitmap(day, kind, chunk): (day, kind)
-            for kind in kinds
-            for chunk in chunks
-            for day in asked
-        }
+        wanted = {keys.bitmap(day, kind, chunk): (day, kind) for kind in kinds for chunk in chunks for day in asked}
         for item in self._batch_get(wanted):
             day, kind = wanted[item["pk"], item["sk"]]
-            bits = BitMap.deserialize(_bytes(item["bits"]))
+            bits = BitMap.deserialize(bytes(item["bits"]))
             found[day][kind] = found[day][kind] | bits if kind in found[day] else bits
         return found
 
@@ -168,19 +160,10 @@ class Rollups(Table):
         self._put_part((f"{run}/{shard}", day), content, expires_at=expiry(at, PARTIAL_KEPT))
 
     def _put_part(self, where: tuple[str, date], content: bytes, *, expires_at: int | None = None) -> None:
-        pieces = [content[at : at + PIECE] for at in range(0, len(content), PIECE)] or [b""]
-        seal = {"of": len(pieces), "digest": sha256(content).hexdigest(), "expires_at": expires_at}
-        # The first goes last: until it is there the others belong to nothing, and are not taken for a whole.
-        for number, piece in reversed(list(enumerate(pieces))):
-            pk, sk = keys.part(*where, number)
-            self._write("put_item", Item=attributes({"pk": pk, "sk": sk, "piece": piece, **seal}))
+        self._put_pieces(partial(keys.part, *where), content, expires_at=expires_at)
 
-    def _parts(self, wanted: Collection[tuple[str, date]]) -> dict[tuple[str, date], bytes]:
-        first = {keys.part(*where, 0): where for where in wanted}
-        heads = {first[item["pk"], item["sk"]]: item for item in self._batch_get(first)}
-        further = [keys.part(*where, number) for where, head in heads.items() for number in range(1, int(head["of"]))]
-        pieces = {(item["pk"], item["sk"]): item for item in [*heads.values(), *self._batch_get(further)]}
-        return {where: _whole(where, head, pieces) for where, head in heads.items()}
+    def _parts(self, wanted: Iterable[tuple[str, date]]) -> dict[tuple[str, date], bytes]:
+        return self._pieces({where: partial(keys.part, *where) for where in wanted})
 
     # --- what members did ------------------------------------------------------------------------
 
@@ -289,18 +272,6 @@ def _chunked(old: BitMap, new: BitMap) -> Iterator[tuple[int, tuple[BitMap, BitM
         span = BitMap(range(chunk << CHUNK_BITS, (chunk + 1) << CHUNK_BITS))
         if (old | new) & span:
             yield chunk, (old & span, new & span)
-
-
-def _whole(where: tuple[str, date], head: Mapping[str, Any], pieces: Mapping[keys.Key, Mapping[str, Any]]) -> bytes:
-    found = [pieces.get(keys.part(*where, number)) for number in range(int(head["of"]))]
-    content = b"".join(_bytes(piece["piece"]) for piece in found if piece)
-    if sha256(content).hexdigest() != head["digest"]:
-        raise Unavailable(f"the pieces of {where[0]} of {where[1]} do not belong together")
-    return content
-
-
-def _bytes(value: Any) -> bytes:  # noqa: ANN401 - boto3 has a class of its own for them, which its stubs do not tell
-    return bytes(value)
 
 
 def _numbers(content: bytes | None) -> list[int]:

@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
 from infra.local.demo import Demo
 from infra.local.people import START
-from infra.local.receiver import Receiver
-from infra.local.stack import LocalStack
-from infra.local.summary import Outcome, outcome, summary
-from shared.metrics import METRICS
+from infra.local.summary import Outcome, summary
+from shared.metrics import METRICS, Period
+from shared.playbook import ReportKind
+from shared.reporting import facts_of
 from tests import oracle
-from tests.builders import a_playbook
 
 pytestmark = pytest.mark.local
 
-MEMBERS, DAYS = 40, 60
+LONGER: dict[tuple[ReportKind, str], oracle.Span] = {
+    ("weekly", "2026-W43"): oracle.week(date(2026, 10, 19)),
+    ("weekly", "2026-W45"): oracle.week(date(2026, 11, 2)),
+    ("weekly", "2026-W48"): oracle.week(date(2026, 11, 23)),
+    ("monthly", "2026-11"): oracle.month(date(2026, 11, 1)),
+}
+"""Periods of which there may be a report; the first holds the day on which the clocks go back."""
+
+Expected = dict[tuple[str, date], dict[str, Any]]
 
 
 @pytest.fixture(scope="module")
-def demo(stack: LocalStack, receiver: Receiver) -> Demo:
-    """Two months of a small community in which something is to be measured of everything."""
-    demo = Demo(stack, a_playbook(), receiver, members=MEMBERS, days=DAYS, seed=5)
-    demo.run(lambda _: None)
-    return demo
-
-
-@pytest.fixture(scope="module")
-def found(demo: Demo) -> Outcome:
-    return outcome(demo.stack, demo.playbook)
-
-
-@pytest.fixture(scope="module")
-def expected(demo: Demo, found: Outcome, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """Every figure of every measured day, by SQL over the events as they stand in the log."""
+def expected(demo: Demo, found: Outcome, tmp_path_factory: pytest.TempPathFactory) -> Expected:
+    """Every figure of every measured day and of some longer periods, by SQL over the events that stand in the log."""
     playbook, cost = demo.playbook, demo.playbook.metrics.cost_per_ticket
     weights = playbook.health_score.weights
     people: dict[str, tuple[str, bool]] = {}
@@ -52,15 +46,14 @@ def expected(demo: Demo, found: Outcome, tmp_path_factory: pytest.TempPathFactor
         growth=weights.growth,
         sentiment=weights.sentiment,
     )
-    told = oracle.figures(
+    return oracle.figures(
         [event.model_dump(mode="json") for event in found.events],
         people,
         {found.who(one.referee_id).id: one.at for one in found.attributions},
-        oracle.days(days[0], days[-1]),
+        [*oracle.days(days[0], days[-1]), *LONGER.values()],
         terms,
         tmp_path_factory.mktemp("oracle"),
     )
-    return {f"{day}": figures for (_, day), figures in told.items()}
 
 
 def test_every_day_from_the_first_is_measured(demo: Demo, found: Outcome) -> None:
@@ -75,12 +68,22 @@ def same(ours: Any, theirs: Any) -> bool:
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_figure_of_every_day_is_what_sql_says(
-    demo: Demo, found: Outcome, expected: dict[str, dict[str, Any]], metric: str
-) -> None:
+def test_figure_of_every_day_is_what_sql_says(demo: Demo, found: Outcome, expected: Expected, metric: str) -> None:
     ours = {day: figures[metric] for day, figures in summary(demo, found, 0)["rollups"].items()}
-    theirs = {day: figures[metric] for day, figures in expected.items()}
+    theirs = {f"{day}": figures[metric] for (kind, day), figures in expected.items() if kind == "day"}
     assert ours.keys() == theirs.keys()
     wrong = {day: (ours[day], theirs[day]) for day in ours if not same(ours[day], theirs[day])}
     assert wrong == {}
     assert any(value not in (None, 0, {}) for value in ours.values()), "there is something of everything to measure"
+
+
+@pytest.mark.parametrize(("kind", "name"), LONGER)
+def test_figures_of_a_report_are_what_sql_says(demo: Demo, expected: Expected, kind: ReportKind, name: str) -> None:
+    span = LONGER[kind, name]
+    period = Period.of("week" if kind == "weekly" else "month", span.first)
+    assert f"{period}" == name
+    ours = facts_of(kind, period, store=demo.store, playbook=demo.playbook, now=demo.end).figures
+    theirs = expected[span.kind, span.first]
+    assert {
+        metric: (ours[metric], theirs[metric]) for metric in METRICS if not same(ours[metric], theirs[metric])
+    } == {}

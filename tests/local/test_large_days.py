@@ -11,6 +11,7 @@ import pytest
 
 from infra.local.ministack import REGION
 from infra.local.stack import LocalStack
+from shared.events import Profile
 from shared.largedays import LargeDays
 from shared.store import Store
 from tests.builders import at, joined, posted
@@ -26,7 +27,7 @@ def test_the_state_machine_measures_a_day_by_its_shards(stack: LocalStack) -> No
     store = Store(stack.dynamodb, stack.outputs["TableName"])
     stack.set_clock(NOON)
     people = [f"L{number}" for number in range(12)]
-    store.log([joined(id=f"slack:{who}", actor=who, at=NOON) for who in people])
+    store.log([joined(profile=Profile(), id=f"slack:{who}", actor=who, at=NOON) for who in people])
     store.log([posted(id=f"slack:{who}-posts", actor=who, at=NOON, object=f"C1:{who}") for who in people])
     stack.quiet()
     client = boto3.client(

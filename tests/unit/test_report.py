@@ -76,7 +76,7 @@ class TestFigures:
 class TestHealth:
     def test_the_part_that_moved_the_score_is_named(self) -> None:
         score = moved(health=(50, 46), health_engagement=(40, 30), health_growth=(1, 1), health_sentiment=(80, 80))
-        assert a_report(**score).health.sentence == ("The score moved by +4. Engagement moved it most: +4 of that.")
+        assert a_report(**score).health.sentence == ("The score moved by +4. Engagement moved it most: +4.")
 
     def test_a_part_that_pulled_the_other_way_is_named(self) -> None:
         score = moved(health=(47, 46), health_engagement=(40, 30), health_growth=(1, 1), health_sentiment=(70, 80))
@@ -90,7 +90,7 @@ class TestHealth:
 
     def test_weights_count_as_much_as_there_is_data(self) -> None:
         score = moved(health=(47, 40), health_engagement=(47, 40))
-        assert "Engagement moved it most: +7 of that" in a_report(**score).health.sentence
+        assert "Engagement moved it most: +7." in a_report(**score).health.sentence
 
     @pytest.mark.parametrize(("score", "bar"), [(-5, 0), (38.9, 39), (120, 100), (None, None)])
     def test_a_bar_is_never_fuller_than_full(self, score: Figure, bar: int | None) -> None:
@@ -99,9 +99,9 @@ class TestHealth:
 
 class TestWhatChanged:
     def test_fewer_posts_by_as_many_people_are_told_so(self) -> None:
-        assert reasons(posts=(88, 140), active=(50, 51))["posts"] == (
-            "About as many people were active (50, before 51); what changed is how much each wrote: 1.76 on average, "
-            "before 2.75."
+        assert reasons(posts=(176, 280), active=(50, 51))["posts"] == (
+            "About as many people were active (50, before 51); what changed is how much each wrote: 3.52 on average, "
+            "before 5.49."
         )
 
     def test_fewer_posts_by_fewer_people_are_told_so(self) -> None:
@@ -150,9 +150,9 @@ class TestWhatChanged:
         assert report.unchanged.startswith("Nothing moved further")
 
     def test_the_furthest_stand_first_and_three_are_enough(self) -> None:
-        report = a_report(**moved(posts=(10, 100), comments=(400, 100), new_members=(1, 30), win_backs=(90, 20)))
+        report = a_report(**moved(posts=(10, 300), comments=(900, 100), new_members=(1, 30), win_backs=(90, 20)))
         assert [change.key for change in report.changes] == ["comments", "posts", "win_backs"]
-        assert report.changes[0].headline == "Comments: 400, was 100"
+        assert report.changes[0].headline == "Comments: 900, was 100"
 
     def test_the_preheader_holds_the_score_and_the_first_change(self) -> None:
         assert a_report().preheader == (
@@ -161,10 +161,14 @@ class TestWhatChanged:
 
     def test_the_stage_that_moved_most_is_the_only_one(self) -> None:
         report = a_report()
-        assert [one.key for one in report.stages if one.moved_most] == ["content"]
+        assert [one.key for one in report.stages if one.moved_most] == ["trust"]
         assert [one.key for one in report.stages] == ["content", "engagement", "trust", "advocacy", "growth"]
-        assert report.moved_most == "Content moved the most."
+        assert report.moved_most == "Trust moved the most."
         assert a_report(**moved(posts=(5, 5))).moved_most == "No stage moved."
+
+    def test_answers_that_may_still_come_are_told(self) -> None:
+        assert "may still be answered" in a_report(young=True).too_little_history
+        assert a_report().too_little_history == ""
 
 
 class TestTooLittleHistory:
