@@ -65,7 +65,10 @@ def _agenda(*programmes: str) -> Touched:
 TABLE: Mapping[str, Sequence[Touched]] = {
     # A stranger's request can write to the log, and do no more than that.
     "webhooks": [_writes(("PutItem",), LOG, SEEN)],
-    "links": [Touched(operations=("GetItem",), keys=(MEMBER, REPORT)), _writes(ADD, MEMBER, INVITED, LOG, SEEN)],
+    "links": [
+        Touched(operations=("GetItem", "BatchGetItem"), keys=(MEMBER, REPORT)),
+        _writes(ADD, MEMBER, INVITED, LOG, SEEN),
+    ],
     "react": [
         _reads(MEMBER, IDENTITY, EMAIL, INVITED, REFEREE, *ERASED),
         _writes(WRITE, MEMBER, IDENTITY, EMAIL, REFEREE, NEWS, DIRTY, ORDINALS),
@@ -86,7 +89,7 @@ TABLE: Mapping[str, Sequence[Touched]] = {
         _writes((*WRITE, "BatchWriteItem"), MEMBER, ACTIVE, TALLY, ROLLUP, ROLLING, DIRTY),
     ],
     "manager_report": [
-        _reads(REPORT, ROLLUP, ACTIVE, TALLY, ORDINALS, MEMBER, LOG, ATTEMPTS, MILESTONES, REVIEW, BREAKER),
+        _reads(REPORT, ROLLUP, ACTIVE, TALLY, ORDINALS, MEMBER, LOG, ATTEMPTS, MILESTONES, REVIEW, BREAKER, DIRTY),
         _writes(("PutItem",), REPORT),
         _agenda("onboarding", "reengagement", "referrals"),
         Touched(operations=("Query",), keys=(A_DAY,), index="sends"),

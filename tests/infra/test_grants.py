@@ -16,7 +16,7 @@ from tests.infra.conftest import Template
 from tests.infra.test_template import functions, of_type
 
 OPERATIONS = {
-    "links": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"},
+    "links": {"dynamodb:GetItem", "dynamodb:BatchGetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"},
     "mail_feedback": {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"},
     "webhooks": {"dynamodb:PutItem"},
 }
