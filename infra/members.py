@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -15,16 +14,13 @@ import typer
 from pydantic import JsonValue
 
 from infra import ROOT
-from infra import why as reasons
 from infra.local.stack import STACK
-from infra.operate import deployed, now_of
+from infra.operate import house, now_of
 from infra.terminal import PlaybookFile, StackName, TableName, Yes, agreed, out, print_json, read_playbook
-from shared.app import App, Settings
-from shared.errors import UsageError
+from infra.why import member_named
+from shared.app import App
 from shared.forgetting import Forgotten, Held, forget, forget_what_came_after, forget_what_was_told_again, held
 from shared.model import Identity, Member
-from shared.playbook import Playbook
-from shared.recipients import MANAGER
 from shared.store import keys
 
 commands = typer.Typer(help="A person's own: tell them all that is held of them, or erase it.", no_args_is_help=True)
@@ -91,9 +87,9 @@ def export(
     playbook: PlaybookFile = ROOT / "playbook.yaml",
 ) -> None:
     """Tell all that is held of a person, under every id they ever had, as JSON."""
-    with _house(table, stack, read_playbook(playbook)) as app:
+    with house(table, stack, read_playbook(playbook)) as app:
         now = now_of(app.store)
-        told = exported(held(_member(member, app), app.store, now), now)
+        told = exported(held(member_named(member, app), app.store, now), now)
     if to is None:
         print_json(told)
         return
@@ -115,12 +111,12 @@ def erase(
 
     May be run again at any time, and completes what was broken off: then with the member id.
     """
-    with _house(table, stack, read_playbook(playbook)) as app:
+    with house(table, stack, read_playbook(playbook)) as app:
         now = now_of(app.store)
         if (gone := _erased_before(member.strip(), app)) is not None:
             out.print(gone, soft_wrap=True, highlight=False)
             return
-        found = _member(member, app)
+        found = member_named(member, app)
         out.print(_planned(found), soft_wrap=True, markup=False, highlight=False)
         if not (yes or agreed("Erase them, for good?", "erase them")):
             out.print("They stay.")
@@ -129,22 +125,6 @@ def erase(
     file = receipt or ROOT / "out" / f"erased-{found.id}.json"
     _write(file, receipt_of(found, done))
     out.print(f"[green]{found.id} is erased.[/] The receipt is {file}.", soft_wrap=True, highlight=False)
-
-
-@contextmanager
-def _house(table: str | None, stack: str, playbook: Playbook) -> Iterator[App]:
-    """An App over the deployed table, which is all of it that these commands need."""
-    with deployed(table=table, stack=stack) as store:
-        app = App(Settings(), playbook=playbook)
-        app.store = store
-        yield app
-
-
-def _member(who: str, app: App) -> Member:
-    found = reasons.find(who.strip(), app.store, app.playbook).member
-    if found.id.startswith(MANAGER):
-        raise UsageError(f"{found.id} is a manager: they stand in the playbook, and are taken out there")
-    return found
 
 
 def _planned(member: Member) -> str:

@@ -26,8 +26,9 @@ from botocore.exceptions import (
 )
 from botocore.exceptions import ConnectionError as NoConnection
 
-from shared.app import QUICK
+from shared.app import QUICK, App, Settings
 from shared.errors import UsageError
+from shared.playbook import Playbook
 from shared.store import Store
 
 if TYPE_CHECKING:
@@ -61,6 +62,15 @@ def deployed(*, table: str | None, stack: str) -> Iterator[Store]:
         raise UsageError(_refusal(exc, repr(table) if table else f"as the stack {stack!r} names it")) from exc
     except BotoCoreError as exc:
         raise UsageError(_failure(exc)) from exc
+
+
+@contextmanager
+def house(table: str | None, stack: str, playbook: Playbook) -> Iterator[App]:
+    """An App over the deployed table, which is all of it that most commands need."""
+    with deployed(table=table, stack=stack) as store:
+        app = App(Settings(), playbook=playbook)
+        app.store = store
+        yield app
 
 
 def output(name: str, stack: str) -> str:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo
@@ -18,9 +17,8 @@ from rich.table import Table
 from rich.text import Text
 
 from infra import ROOT
-from infra import why as reasons
 from infra.local.stack import STACK
-from infra.operate import deployed, now_of, output, region
+from infra.operate import deployed, house, now_of, output, region
 from infra.referred import STATUSES, Bonds, bonds_of, gift, in_words, named, why_so
 from infra.resume import clock
 from infra.terminal import (
@@ -36,7 +34,8 @@ from infra.terminal import (
     read_playbook,
     span,
 )
-from shared.app import QUICK, App, Settings
+from infra.why import member_named
+from shared.app import QUICK, App
 from shared.errors import UsageError
 from shared.leaderboard import Leaderboard, leaderboard
 from shared.localtime import at_local, local_day
@@ -45,7 +44,6 @@ from shared.model import Member, Referral
 from shared.noticequeue import NoticeQueue
 from shared.playbook import Playbook
 from shared.programmes.referrals import Case, qualified_count
-from shared.recipients import manager_of
 from shared.reviewing import Rejection, approvable, approve, case_of, reject, rejection
 from shared.signing import Signer
 from shared.store import Store
@@ -96,7 +94,7 @@ def approve_one(
     playbook: PlaybookFile = ROOT / "playbook.yaml",
 ) -> None:
     """Let a referral that waits for a person count; what it earns is granted with the next tick."""
-    with _house(table, stack, read_playbook(playbook)) as app:
+    with house(table, stack, read_playbook(playbook)) as app:
         now = now_of(app.store)
         case = _case(referee, referrer, app)
         waiting = approvable(case, app.playbook, now)
@@ -125,7 +123,7 @@ def reject_one(
     """
     if not (reason := " ".join(reason.split())):
         raise UsageError("a reason is needed, for whoever asks later: --reason 'the same person twice'")
-    with _house(table, stack, read_playbook(playbook)) as app:
+    with house(table, stack, read_playbook(playbook)) as app:
         now = now_of(app.store)
         case = _case(referee, referrer, app)
         planned = rejection(case, reason, app, now)
@@ -149,8 +147,8 @@ def link(
     playbook: PlaybookFile = ROOT / "playbook.yaml",
 ) -> None:
     """Print a member's own link, by which those come whom they bring."""
-    with _house(table, stack, read_playbook(playbook)) as app:
-        found = _member(member, app)
+    with house(table, stack, read_playbook(playbook)) as app:
+        found = member_named(member, app)
         print(f"{output('LinksUrl', stack)}/r/{_signer(stack).code(found.id)}")
 
 
@@ -165,8 +163,8 @@ def show(
 ) -> None:
     """Tell whom a member brought and what they got for it, what comes next, and who brought them."""
     rules = read_playbook(playbook)
-    with _house(table, stack, rules) as app:
-        found = _member(member, app)
+    with house(table, stack, rules) as app:
+        found = member_named(member, app)
         bonds = bonds_of(found, app.store)
     if as_json:
         print_json(_told(found, bonds, rules))
@@ -201,24 +199,8 @@ def leaders(
 # --- the way there -----------------------------------------------------------------------------------
 
 
-@contextmanager
-def _house(table: str | None, stack: str, playbook: Playbook) -> Iterator[App]:
-    """An App over the deployed table, which is all of it that the commands need at first."""
-    with deployed(table=table, stack=stack) as store:
-        app = App(Settings(), playbook=playbook)
-        app.store = store
-        yield app
-
-
 def _case(referee: str, referrer: str | None, app: App) -> Case:
-    return case_of(_member(referee, app).id, app, under=_member(referrer, app).id if referrer else None)
-
-
-def _member(who: str, app: App) -> Member:
-    found = reasons.find(who.strip(), app.store, app.playbook).member
-    if manager_of(found.id, app.playbook) is not None:
-        raise UsageError(f"{found.id} is a manager of the playbook, not a member")
-    return found
+    return case_of(member_named(referee, app).id, app, under=member_named(referrer, app).id if referrer else None)
 
 
 def _notices(stack: str) -> NoticeQueue:

@@ -18,6 +18,7 @@ from infra.referred import Bonds, bonds_of, story
 from infra.resume import clock, state
 from shared.actions import Action, Advance, Rest, SendMail, Skip
 from shared.addresses import address_hash
+from shared.app import App
 from shared.errors import UsageError
 from shared.ledger import held_until
 from shared.machines import clicks_by_people
@@ -101,6 +102,14 @@ class Known:
     sends: Sequence[Send] = ()
     pause: Pause | None = None
     bonds: Bonds = field(default_factory=Bonds)
+
+
+def member_named(who: str, app: App) -> Member:
+    """The member meant by what `find` takes; UsageError when that is a manager of the playbook, or nobody."""
+    found = find(who.strip(), app.store, app.playbook).member
+    if found.id.startswith(MANAGER):
+        raise UsageError(f"{found.id} is a manager of the playbook, not a member")
+    return found
 
 
 def find(who: str, store: Store, playbook: Playbook) -> Known:

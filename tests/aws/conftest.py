@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import cache
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,6 +20,7 @@ from botocore.awsrequest import AWSResponse
 from botocore.exceptions import ReadTimeoutError
 from moto import mock_aws
 
+from infra import cli
 from infra.mails import compile_mails
 from shared.app import App, Settings
 from shared.mail import Mails
@@ -202,3 +205,21 @@ def _create_table(name: str) -> None:
             },
         ],
     )
+
+
+Run = Callable[..., tuple[int | str, str, str]]
+
+
+@pytest.fixture
+def flywheel(app: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a `flywheel` command on the test's table; its exit code, and what it said on either stream."""
+
+    def run(*arguments: str, answer: str = "") -> tuple[int | str, str, str]:
+        monkeypatch.setattr(sys, "argv", ["flywheel", *arguments, "--table", app.settings.table])
+        monkeypatch.setattr(sys, "stdin", StringIO(answer))
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        said = capsys.readouterr()
+        return ended.value.code or 0, said.out, said.err
+
+    return run

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from io import StringIO
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -18,12 +17,12 @@ from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
 from functions import react
-from infra import cli, dead
+from infra import dead
 from infra.letters import QUEUES
 from infra.redrive import HELD, Queues, Redrive, StillFails, invoking
 from shared.app import QUICK, App
 from shared.model import Identity, member_id_of
-from tests.aws.conftest import Wire
+from tests.aws.conftest import Run, Wire
 from tests.aws.test_functions import Context
 from tests.aws.test_operate import a_stack
 from tests.builders import JOINED, a_planned_mail, joined
@@ -31,7 +30,6 @@ from tests.unit.test_letters import ARN, failed_batch, failed_invocation
 
 ADA = member_id_of(Identity("slack", "U1"))
 REACT = "arn:aws:lambda:eu-west-1:111122223333:function:Flywheel-react1A2B-xYz"
-Run = Callable[..., tuple[int | str | None, str, str]]
 
 
 @pytest.fixture
@@ -272,19 +270,11 @@ class TestCommands:
             yield
 
     @pytest.fixture
-    def run(self, app: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    def run(self, flywheel: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
         """Runs `flywheel dead` on the test's table and queues; its exit code, and what it said."""
         monkeypatch.setattr(dead, "WAIT", 0)
 
-        def run(*arguments: str, answer: str = "") -> tuple[int | str | None, str, str]:
-            monkeypatch.setattr(sys, "argv", ["flywheel", "dead", *arguments, "--table", app.settings.table])
-            monkeypatch.setattr(sys, "stdin", StringIO(answer))
-            with pytest.raises(SystemExit) as ended:
-                cli.main()
-            said = capsys.readouterr()
-            return ended.value.code or 0, said.out, said.err
-
-        return run
+        return partial(flywheel, "dead")
 
     def the_letters(self, run: Run) -> list[dict[str, str]]:
         code, said, _ = run("list", "--json")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from copy import deepcopy
@@ -18,12 +17,13 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from infra import cli, doctor, findings
+from infra import doctor, findings
 from infra.findings import Finding
 from infra.letters import QUEUES
 from shared.app import QUICK, App
 from shared.model import Due, Pause, SendStatus
 from shared.rollups import Rollup
+from tests.aws.conftest import Run
 from tests.aws.test_operate import a_stack
 from tests.builders import JOINED, a_playbook, a_send
 from tests.unit.test_findings import HEALTHY
@@ -195,23 +195,15 @@ class TestUnseen:
 
 class TestCommand:
     @pytest.fixture
-    def run(
-        self, patient: doctor.Patient, app: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> Iterator[Any]:
+    def run(self, patient: doctor.Patient, flywheel: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         """Runs `flywheel doctor` on the test's stack; its exit code, and what it printed."""
         monkeypatch.setattr(doctor, "now_of", lambda _: NOW)
         monkeypatch.setattr(doctor, "_fetch", patient.fetch)
         cloudformation = boto3.client("cloudformation", region_name=None, config=QUICK)
 
-        def run(*arguments: str) -> tuple[int | str | None, str]:
-            monkeypatch.setattr(sys, "argv", ["flywheel", "doctor", *arguments, "--table", app.settings.table])
-            with pytest.raises(SystemExit) as ended:
-                cli.main()
-            return ended.value.code or 0, capsys.readouterr().out
-
         with Stubber(cloudformation) as stubber:
             stubber.add_response("describe_stacks", a_stack(**patient.outputs), {"StackName": "Flywheel"})
-            yield run
+            yield lambda *arguments: flywheel("doctor", *arguments)[:2]
 
     @pytest.mark.usefixtures("aws_says")
     def test_a_healthy_stack_is_one_screen_and_exit_code_0(self, run: Any) -> None:

@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable
 from datetime import timedelta
-from io import StringIO
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from infra import cli, members
+from infra import members
 from shared.app import App
+from tests.aws.conftest import Run
 from tests.aws.days import NIGHT, tick
 from tests.aws.test_erasing import ADA, ADA_TOO, ADDRESS, LATER, ada, lives
 
-Run = Callable[..., tuple[int | str | None, str, str]]
-
 
 @pytest.fixture
-def run(app: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs `flywheel members` on the test's table at a fixed time; its exit code, and what it said."""
+def run(flywheel: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs `flywheel members` at a fixed time."""
     monkeypatch.setattr(members, "now_of", lambda _: LATER)
-
-    def run(*arguments: str, answer: str = "") -> tuple[int | str | None, str, str]:
-        monkeypatch.setattr(sys, "argv", ["flywheel", "members", *arguments, "--table", app.settings.table])
-        monkeypatch.setattr(sys, "stdin", StringIO(answer))
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return ended.value.code or 0, said.out, said.err
-
-    return run
+    return partial(flywheel, "members")
 
 
 class TestExport:

@@ -6,9 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
-from io import StringIO
 from typing import Any
 from uuid import uuid4
 
@@ -30,13 +29,12 @@ from shared.model import Attempt, Group, Identity, Member, Pause, Send, SendId, 
 from shared.programmes.reengagement import NAME
 from shared.recipients import manager_id
 from shared.store import keys
-from tests.aws.conftest import Wire
+from tests.aws.conftest import Run, Wire
 from tests.builders import JOINED, ROOT, a_member, a_planned_mail, a_playbook, a_send, an_enrolment, at, posted
 
 NOW = at("2030-06-01T12:00Z")
 ASKED = at("2030-04-10T08:00Z")
 PERIOD = lifting.Period(since=NOW - timedelta(days=90), until=NOW, within=timedelta(days=14))
-Run = Callable[..., tuple[int | str | None, str, str]]
 
 
 @pytest.fixture
@@ -54,19 +52,10 @@ def a_stack(**outputs: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def run(app: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs `flywheel` on the test's table at a fixed time; its exit code, and what it said on either stream."""
+def run(flywheel: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs `flywheel` at a fixed time."""
     monkeypatch.setattr(cli, "now_of", lambda _: NOW)
-
-    def run(*arguments: str, answer: str = "") -> tuple[int | str | None, str, str]:
-        monkeypatch.setattr(sys, "argv", ["flywheel", *arguments, "--table", app.settings.table])
-        monkeypatch.setattr(sys, "stdin", StringIO(answer))
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return ended.value.code, said.out, said.err
-
-    return run
+    return flywheel
 
 
 def settle_in(app: App, member: Member) -> Member:

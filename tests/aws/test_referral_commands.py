@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
-from io import StringIO
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -14,7 +13,7 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from infra import cli, referrals, why
+from infra import referrals, why
 from shared.app import QUICK, App
 from shared.errors import UsageError
 from shared.model import Attribution, Consent, Identity, Member, Referral, Reversal, Reward, Touch, member_id_of
@@ -22,12 +21,12 @@ from shared.playbook import Playbook
 from shared.programmes.referrals import KEY, NAME
 from shared.reviewing import case_of, reject, rejection
 from shared.rewarding import settle_all
+from tests.aws.conftest import Run
 from tests.aws.test_operate import a_stack, settle_in
 from tests.builders import JOINED, a_member, a_playbook, at
 
 NOW = at("2030-06-01T12:00Z")
 BROUGHT = at("2030-05-01T12:00Z")
-Run = Callable[..., tuple[int | str | None, str, str]]
 
 
 @pytest.fixture
@@ -53,19 +52,10 @@ def cloudformation(app: App, queue: str) -> Iterator[Stubber]:
 
 
 @pytest.fixture
-def run(app: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs `flywheel referrals` on the test's table at a fixed time; its exit code, and what it said."""
+def run(flywheel: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs `flywheel referrals` at a fixed time."""
     monkeypatch.setattr(referrals, "now_of", lambda _: NOW)
-
-    def run(*arguments: str, answer: str = "") -> tuple[int | str | None, str, str]:
-        monkeypatch.setattr(sys, "argv", ["flywheel", "referrals", *arguments, "--table", app.settings.table])
-        monkeypatch.setattr(sys, "stdin", StringIO(answer))
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return ended.value.code or 0, said.out, said.err
-
-    return run
+    return partial(flywheel, "referrals")
 
 
 def somebody(app: App, name: str, **changes: Any) -> Member:
