@@ -153,7 +153,7 @@ class TestTelling:
     def test_log_lines_name_events_by_id(self, house: House) -> None:
         house.post_golden(MESSAGE)
         [line] = map(json.loads, house.log_lines.getvalue().splitlines())
-        assert (line["platform"], line["event_ids"], line["new"]) == ("slack", ["slack:Ev008"], 1)
+        assert (line["platform"], line["event_ids"], line["new"]) == ("slack", ["slack:C1:1772618400.000100"], 1)
 
     def test_logs_never_hold_people_texts_or_secrets(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
         for name in names():
