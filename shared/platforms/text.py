@@ -39,8 +39,10 @@ _SIGN = re.compile(f"[{''.join((*_POSITIVE, *_NEGATIVE))}]")
 
 def measure(text: str) -> Body:
     """Measure a message: its length in characters, and its flags; code and links ask no questions and feel nothing."""
-    prose, fenced = _without(text, "```")
-    prose, quoted = _without(prose, "`")
+    prose, fenced, quoted = text, False, False
+    if "`" in text:
+        prose, fenced = _without(text, "```")
+        prose, quoted = _without(prose, "`")
     words = _LINK.sub(" ", prose) if "://" in prose else prose
     return Body(
         length=len(text.strip()),

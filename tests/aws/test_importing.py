@@ -164,7 +164,7 @@ class TestLogging:
         assert "3 left out: of people who were erased" in said
         assert "U1" not in {event["actor"] for event in log_of(app)}
 
-    def test_a_throttled_table_is_waited_for(self, run: Run, tmp_path: Path) -> None:
+    def test_a_throttled_table_is_waited_for(self, app: App, run: Run, tmp_path: Path) -> None:
         body = b'{"__type": "com.amazonaws.dynamodb#ProvisionedThroughputExceededException"}'
         answers = [_Canned(400, {"x-amzn-requestid": "1"}, body) for _ in range(3)]
         events = boto3.client("dynamodb", region_name=region(), config=QUICK).meta.events  # the command's own client
@@ -175,11 +175,11 @@ class TestLogging:
 
         events.register_first(hook, throttle)
         try:
-            code, said, _ = run("events", *export("events.lines").written(tmp_path), "--yes")
+            code, _, _ = run("events", *export("events.lines").written(tmp_path), "--yes")
         finally:
             events.unregister(hook, throttle)
         assert (code, answers) == (0, [])
-        assert "Logged 2 events" in said
+        assert len(log_of(app)) == 2
 
 
 class TestMistakes:
@@ -209,16 +209,16 @@ class TestMistakes:
 
 
 class TestWhatItSetsOff:
-    PEOPLE = [f"u{number}" for number in range(60)]
+    PEOPLE = [f"u{number}" for number in range(40)]
 
     def imported(self, app: App, run: Run, folder: Path, *, days: int = 380) -> None:
-        """Sixty people who joined long ago, said something then, and have been silent since."""
+        """Forty people who joined long ago, said something then, and have been silent since."""
         long_ago = NOW - days * A_DAY
         lines = [a_line("member.joined", who, long_ago) for who in self.PEOPLE]
         lines += [a_line("post.created", who, long_ago + HOUR, object=f"p-{who}") for who in self.PEOPLE]
         code, said, _ = run("events", a_history(folder, *lines), "--yes")
         assert code == 0
-        assert "60 people have been silent for 30 days or more" in said
+        assert "40 people have been silent for 30 days or more" in said
         react_to_all(app)
 
     def test_old_members_get_no_onboarding(self, app: App, run: Run, tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ class TestWhatItSetsOff:
             a_day.append(len(drain(app)))
         ids = [member_id_of(Identity("standard", who)) for who in self.PEOPLE]
         assert sum(a_day) == sum(group_of("reengagement", one, 10) == "treated" for one in ids)
-        assert max(a_day) <= 8
+        assert max(a_day) <= 6
 
     def test_a_past_that_was_never_measured_is(self, app: App, run: Run, tmp_path: Path) -> None:
         tick(app, NOW - HOUR)

@@ -186,6 +186,14 @@ ANY_JSON = st.recursive(
 )
 
 
+def a_list(text: str) -> list[Any]:
+    """A file that is one list, read to its end."""
+    source = LargeJson(StringIO(text), "a.json")
+    found = list(source.values())
+    source.end()
+    return found
+
+
 class TestLargeJson:
     @settings(deadline=None, max_examples=60)
     @given(ANY_JSON, st.lists(ANY_JSON, max_size=6), st.integers(1, 40), st.none() | st.just(1))
@@ -195,7 +203,7 @@ class TestLargeJson:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(largejson, "CHUNK", size)
             text = json.dumps({"before": before, "messages": messages}, indent=indent)
-            source, found = LargeJson(StringIO(text), "a.json"), {}
+            source, found = LargeJson(StringIO(text), "a.json"), dict[str, Any]()
             for name in source.names():
                 found[name] = list(source.values()) if name == "messages" else source.value()
             source.end()
@@ -205,9 +213,8 @@ class TestLargeJson:
         "text", ["", "[", "[1", "[1,", "[1 2]", '["a', "[NaN]", "[1]]", "{}", "[1,]", "[" * 99_999]
     )
     def test_what_is_no_list_is_refused_with_its_line(self, text: str) -> None:
-        source = LargeJson(StringIO(f"\n{text}"), "a.json")
         with pytest.raises(UsageError, match=r"^a\.json, line 2: is not JSON: "):
-            source.end() if list(source.values()) else None
+            a_list(f"\n{text}")
 
     def test_text_that_is_not_utf_8_is_refused(self, tmp_path: Path) -> None:
         path = tmp_path / "result.json"

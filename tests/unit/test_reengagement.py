@@ -152,7 +152,8 @@ class TestImported:
         assert again.due_at == FIRST + 5 * DAY
 
     def test_a_member_told_of_in_time_has_no_day_of_their_own(self) -> None:
-        member = imported(**dict.fromkeys(("joined_at", "status_at", "last_active_at"), SEEN - DAY), told_at={})
+        moments: dict[str, Any] = dict.fromkeys(("joined_at", "status_at", "last_active_at"), SEEN - DAY)
+        member = imported(**moments, told_at={})
         assert first_turn(member) == FIRST - DAY
 
 
