@@ -9,6 +9,8 @@ from typing import Any
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
+from tests.proof.dynamo import Canned
+
 WRITES = frozenset(
     {
         *("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem"),
@@ -18,7 +20,11 @@ WRITES = frozenset(
 """Calls that change something; of all others it is the same whether they were carried out or not."""
 
 Answer = Callable[[AWSPreparedRequest], AWSResponse]
-"""What stands in for a service that moto cannot be."""
+"""What stands in for a service."""
+
+
+TOO_MUCH = {"SendEmail": "TooManyRequestsException", "TransactWriteItems": "TransactionInProgressException"}
+"""What a service calls it when it is asked too much of."""
 
 
 class Death(BaseException):
@@ -31,6 +37,8 @@ class Fault(StrEnum):
     REFUSED = "not applied, the caller sees an error"
     UNHEARD = "applied, the caller sees an error"
     UNHEARD_ONCE = "applied, the first reply is lost"
+    THROTTLED = "not applied, the service says that it is too much"
+    BROKEN = "applied, the service says that it is broken"
     DIES_BEFORE = "the process dies before it"
     DIES_AFTER = "the process dies after it"
 
@@ -44,9 +52,9 @@ def faults_of(operation: str, *, first: bool) -> list[Fault]:
     before = [Fault.DIES_BEFORE] if first else []
     if operation not in WRITES:
         return [Fault.REFUSED, *before]
-    # SES gets one attempt: to lose the first reply is to lose it.
-    once = [Fault.UNHEARD_ONCE] if operation != "SendEmail" else []
-    return [Fault.REFUSED, Fault.UNHEARD, *once, *before, Fault.DIES_AFTER]
+    # SES gets one attempt: to lose the first reply is to lose it. What it says when it refuses is another way of ours.
+    own = [Fault.THROTTLED, Fault.BROKEN] if operation == "SendEmail" else [Fault.UNHEARD_ONCE]
+    return [Fault.REFUSED, Fault.UNHEARD, *own, *before, Fault.DIES_AFTER]
 
 
 class Faults:
@@ -98,12 +106,15 @@ class Faults:
         if self._fault is Fault.DIES_BEFORE:
             self._die()
 
-    def _sending(self, request: AWSPreparedRequest, event_name: str, **_: Any) -> AWSResponse | None:
+    def _sending(self, request: AWSPreparedRequest, event_name: str, **_: Any) -> AWSResponse:
         self._attempts += 1
         if self._fault is Fault.REFUSED:
             raise EndpointConnectionError(endpoint_url="https://aws.example.com")
-        answer = self._answers.get(event_name.rpartition(".")[2])
-        return answer(request) if answer else None
+        operation = event_name.rpartition(".")[2]
+        if self._fault is Fault.THROTTLED:
+            return Canned({"__type": TOO_MUCH.get(operation, "ThrottlingException"), "message": "too much"}, 429)
+        answer = self._answers[operation](request)
+        return Canned({"__type": "InternalFailure", "message": "no"}, 500) if self._fault is Fault.BROKEN else answer
 
     def _sent(self, **_: Any) -> None:
         if self._fault is Fault.UNHEARD or (self._fault is Fault.UNHEARD_ONCE and self._attempts == 1):

@@ -11,30 +11,26 @@ import re
 from collections.abc import Callable, Iterable
 from contextlib import redirect_stdout
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any, Self
-from uuid import uuid4
 
-import boto3
 from aws_lambda_powertools.utilities.typing import LambdaContext
-from moto.core.models import DEFAULT_ACCOUNT_ID
-from moto.dynamodb.models import dynamodb_backends
-from moto.sqs.models import sqs_backends
 
 from shared.app import App, Settings
 from shared.model import stamp
 from shared.playbook import Playbook
 from shared.ses import Pace
 from shared.store import Store
-from tests.aws.conftest import _create_table
+from tests.proof.dynamo import Dynamo, State
 from tests.proof.faults import Death
 from tests.proof.house import FUNCTIONS, House, Outside
 from tests.receiver import Delivery, Reply
 from tests.ses_events import event as golden_event
 
-REGION = "eu-west-1"
+TABLE = "proof"
+QUEUES = {"mail": "https://sqs.example.com/mail", "rewards": "https://sqs.example.com/rewards"}
 MINUTE = timedelta(minutes=1)
 
 REDELIVERED = timedelta(minutes=6)
@@ -96,18 +92,23 @@ class Queues:
     later: list[tuple[datetime, str, dict[str, Any]]] = field(default_factory=list)
     dead: list[str] = field(default_factory=list)
 
+    def copy(self) -> Queues:
+        """The same, to be changed without this one."""
+        mail, rewards = ([replace(message) for message in queue] for queue in (self.mail, self.rewards))
+        return Queues(mail, rewards, list(self.stream), list(self.told), list(self.later), list(self.dead))
+
 
 @dataclass
 class Snapshot:
     """All of a world, to go on from as often as one likes."""
 
-    table: Any
+    table: State
     now: datetime
     queues: Queues
     outside: Outside
     deliveries: list[Delivery]
     replies: list[Reply]
-    known: tuple[set[str], set[str]]
+    known: tuple[int, set[str]]
 
 
 class World:
@@ -115,20 +116,15 @@ class World:
 
     def __init__(self, house: House, playbook: Playbook, now: datetime, *, ses_tells: bool = True) -> None:
         self.house, self.playbook, self.now, self.ses_tells = house, playbook, now, ses_tells
-        self.name = f"proof-{uuid4().hex}"
-        _create_table(self.name)
-        sqs = boto3.client("sqs")
-        self._urls = {
-            kind: sqs.create_queue(QueueName=f"{self.name}-{kind}")["QueueUrl"] for kind in ("mail", "rewards")
-        }
         self.queues = Queues()
         self.shuffled: Callable[[list[Any]], list[Any]] = list
         self.looked_at: Callable[[Callable[[], str]], None] = lambda _: None
         self.began: set[int] = set()
         """The numbers of the calls that were, or would have been, the first of an invocation."""
-        self.store = Store(boto3.client("dynamodb"), self.name)
+        house.table = Dynamo()
+        self.store = Store(house.client, TABLE)
         """The table as the outside reaches it: no call of its is ever struck."""
-        self._known_log: set[str] = set()
+        self._logged = 0
         self._told_of: set[str] = set()
         self._tokens = count(1)
         house.fresh()
@@ -148,7 +144,6 @@ class World:
     def __exit__(self, *_: object) -> None:
         for client in self._clients:
             self.house.faults.leave(client)
-        dynamodb_backends[DEFAULT_ACCOUNT_ID][REGION].tables.pop(self.name)
 
     # --- beginning again -------------------------------------------------------------------------
 
@@ -160,31 +155,28 @@ class World:
     def snapshot(self) -> Snapshot:
         """How all stands."""
         outside, receiver = self.house.outside, self.house.receiver
-        known = (set(self._known_log), set(self._told_of))
+        known = (self._logged, set(self._told_of))
         told = (deepcopy(outside), list(receiver.deliveries), list(receiver.replies))
-        return Snapshot(deepcopy(self._table), self.now, deepcopy(self.queues), *told, known)
+        return Snapshot(self.house.table.state.copy(), self.now, self.queues.copy(), *told, known)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from there, in a new process."""
-        backend = dynamodb_backends[DEFAULT_ACCOUNT_ID][REGION]
-        backend.tables[self.name] = deepcopy(snapshot.table)
-        for kind in self._urls:
-            self._arrived(kind)
-        self.now, self.queues = snapshot.now, deepcopy(snapshot.queues)
-        self._known_log, self._told_of = (set(one) for one in snapshot.known)
-        vars(self.house.outside).update(vars(deepcopy(snapshot.outside)))
+        self.house.table.state = snapshot.table.copy()
+        self.now, self.queues = snapshot.now, snapshot.queues.copy()
+        self._logged, self._told_of = snapshot.known[0], set(snapshot.known[1])
+        self.house.outside = deepcopy(snapshot.outside)
         self.house.receiver.deliveries[:] = snapshot.deliveries
         self.house.receiver.replies[:] = snapshot.replies
         self.app = self._a_process()
 
     def _a_process(self) -> App:
         settings = Settings(
-            table=self.name,
-            mail_queue_url=self._urls["mail"],
-            reward_queue_url=self._urls["rewards"],
-            rewards_secret=self.house.secrets["rewards"],
-            webhook_secret=self.house.secrets["webhook"],
-            links_secret=self.house.secrets["links"],
+            table=TABLE,
+            mail_queue_url=QUEUES["mail"],
+            reward_queue_url=QUEUES["rewards"],
+            rewards_secret="rewards",
+            webhook_secret="webhook",
+            links_secret="links",
             event_bus="flywheel",
             links_url="https://links.example.com",
             configuration_set="flywheel",
@@ -199,13 +191,9 @@ class World:
 
     # --- the table, seen from outside ------------------------------------------------------------
 
-    @property
-    def _table(self) -> Any:
-        return dynamodb_backends[DEFAULT_ACCOUNT_ID][REGION].tables[self.name]
-
     def items(self) -> list[Item]:
         """Everything in the table, without a call."""
-        return [item.to_json()["Attributes"] for item in self._table.all_items()]
+        return [dict(item) for item in self.house.table.state.items.values()]
 
     def due(self) -> list[tuple[str, datetime]]:
         """Every item of the agenda: whose, and when it is due."""
@@ -235,7 +223,7 @@ class World:
 
     def _fingerprint(self) -> str:
         """All that decides what comes from here on: what stands, what waits, what was told; but no token's name."""
-        stands = _TOKEN.sub("", repr(sorted(self.items(), key=lambda item: (item["pk"]["S"], item["sk"]["S"]))))
+        stands = _TOKEN.sub("", repr(sorted(self.house.table.state.items.items())))
         outside, receiver = self.house.outside, self.house.receiver
         ids = [one.headers["webhook-id"] for one in receiver.deliveries]
         told = (outside, sorted(self._told_of), ids, receiver.replies)
@@ -244,20 +232,16 @@ class World:
     def _collect(self) -> None:
         self.queues.mail += [Message(body, self.now) for body in self._arrived("mail")]
         self.queues.rewards += [Message(body, self.now) for body in self._arrived("rewards")]
-        for item in self.items():
-            if item["pk"]["S"].startswith("LOG#") and item["sk"]["S"] not in self._known_log:
-                self._known_log.add(item["sk"]["S"])
-                self.queues.stream.append(item)
+        logged = self.house.table.state.logged
+        self.queues.stream += map(dict, logged[self._logged :])
+        self._logged = len(logged)
         for message_id, tag in self.house.outside.message_ids.items():
             if message_id not in self._told_of:
                 self._told_of.add(message_id)
                 self.queues.told += [self._told(kind, message_id, tag) for kind in ("send", "delivery")]
 
     def _arrived(self, kind: str) -> list[str]:
-        queue = sqs_backends[DEFAULT_ACCOUNT_ID][REGION].queues[f"{self.name}-{kind}"]
-        bodies = [message.body for message in queue._messages]
-        queue._messages.clear()
-        return bodies
+        return self.house.outside.queued.pop(QUEUES[kind], [])
 
     def _told(self, kind: str, message_id: str, tag: str) -> dict[str, Any]:
         event = deepcopy(golden_event(kind))
