@@ -67,7 +67,7 @@ class State:
 
 
 class Dynamo:
-    """One table. Of n writes the indexes do not know the last `lag(n)` yet; of a batch or page of n, `part(n)` is done."""
+    """One table. Of n writes the indexes do not know `lag(n)` yet; of a batch or a page of n, `part(n)` is done."""
 
     def __init__(self) -> None:
         self.state = State()
@@ -76,7 +76,8 @@ class Dynamo:
 
     def answer(self, request: AWSPreparedRequest) -> AWSResponse:
         """What a request over the wire is answered."""
-        operation = str(request.headers["X-Amz-Target"], "ascii").rpartition(".")[2]
+        target = request.headers["X-Amz-Target"]
+        operation = (target if isinstance(target, str) else str(target, "ascii")).rpartition(".")[2]
         try:
             return Canned(self.do(operation, json.loads(cast("bytes", request.body))))
         except Refused as exc:

@@ -21,8 +21,10 @@ from unittest.mock import patch
 
 import boto3
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.useragent import UserAgentString
 
 from functions import (
+    links,
     mail_feedback,
     mail_followups,
     mailer,
@@ -54,7 +56,7 @@ OF_THE_TABLE = (
 FUNCTIONS = {
     one.__name__.rpartition(".")[2]: one
     for one in (
-        *(mail_feedback, mail_followups, mailer, manager_report, metrics_rollup, onboarding),
+        *(links, mail_feedback, mail_followups, mailer, manager_report, metrics_rollup, onboarding),
         *(react, reengagement, referral_rewards, reward_notices, webhooks),
     )
 }
@@ -64,7 +66,7 @@ FUNCTIONS = {
 class Outside:
     """What others were told by us: mails that SES accepted, by the tag of their intent; events of our bus; messages.
 
-    `part(n)`: how many of n messages a queue takes at once.
+    `part(n)`: how many of n messages a queue takes at once. `taken` is told of each mail that SES takes.
     """
 
     accepted: Counter[str] = field(default_factory=Counter)
@@ -72,12 +74,14 @@ class Outside:
     on_bus: Counter[str] = field(default_factory=Counter)
     queued: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     part: Callable[[int], int] = lambda count: count
+    taken: Callable[[str], None] = lambda _: None
 
     def accept(self, request: AWSPreparedRequest) -> AWSResponse:
         """SES takes a mail."""
         told = json.loads(cast("bytes", request.body))
         [tag] = [one["Value"] for one in told["EmailTags"] if one["Name"] == "send"]
         self.accepted[tag] += 1
+        self.taken(tag)
         number = self.accepted.total()
         self.message_ids[f"ses-{number}"] = tag
         return Canned({"MessageId": f"ses-{number}"})
@@ -161,6 +165,9 @@ def opened() -> Iterator[House]:
         # The SDK's waits between its attempts are real time, which nothing here is about.
         at_once = types.SimpleNamespace(sleep=lambda _: None)
         stack.enter_context(patch("botocore.endpoint.time", at_once))
+        # What each request costs that no answer here depends on: who we say we are, and a number for the attempt.
+        stack.enter_context(patch.object(UserAgentString, "to_string", lambda _: "proof"))
+        stack.enter_context(patch("botocore.endpoint.uuid", types.SimpleNamespace(uuid4=lambda: "attempt")))
         stack.enter_context(patch("shared.editions.png", _drawn_once(png)))
         code = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         compile_mails(ROOT / "shared" / "mails", code / "mails")

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterable
+from base64 import b64decode
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import redirect_stdout
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
@@ -81,6 +82,14 @@ class Message:
     received: int = 0
 
 
+@dataclass(frozen=True)
+class Told:
+    """What SES has to tell, and when it does."""
+
+    at: datetime
+    event: dict[str, Any]
+
+
 @dataclass
 class Queues:
     """What waits to be delivered."""
@@ -88,9 +97,9 @@ class Queues:
     mail: list[Message] = field(default_factory=list)
     rewards: list[Message] = field(default_factory=list)
     stream: list[Item] = field(default_factory=list)
-    told: list[dict[str, Any]] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
     later: list[tuple[datetime, str, dict[str, Any]]] = field(default_factory=list)
-    dead: list[str] = field(default_factory=list)
+    dead: list[tuple[str, str]] = field(default_factory=list)
 
     def copy(self) -> Queues:
         """The same, to be changed without this one."""
@@ -115,9 +124,14 @@ class World:
     """One world at a time: its calls are the ones that are struck."""
 
     def __init__(self, house: House, playbook: Playbook, now: datetime, *, ses_tells: bool = True) -> None:
-        self.house, self.playbook, self.now, self.ses_tells = house, playbook, now, ses_tells
+        self.house, self.playbook, self.now = house, playbook, now
         self.queues = Queues()
+        # What may go wrong with deliveries; as long as nobody says otherwise, nothing does.
         self.shuffled: Callable[[list[Any]], list[Any]] = list
+        self.again: Callable[[], bool] = lambda: False
+        self.late: Callable[[], timedelta] = timedelta
+        self.batch: Callable[[], int] = lambda: 100
+        self.ses_loses: Callable[[], bool] = lambda: not ses_tells
         self.looked_at: Callable[[Callable[[], str]], None] = lambda _: None
         self.began: set[int] = set()
         """The numbers of the calls that were, or would have been, the first of an invocation."""
@@ -193,7 +207,7 @@ class World:
 
     def items(self) -> list[Item]:
         """Everything in the table, without a call."""
-        return [dict(item) for item in self.house.table.state.items.values()]
+        return [_plain(item) for item in self.house.table.state.items.values()]
 
     def due(self) -> list[tuple[str, datetime]]:
         """Every item of the agenda: whose, and when it is due."""
@@ -238,19 +252,21 @@ class World:
         for message_id, tag in self.house.outside.message_ids.items():
             if message_id not in self._told_of:
                 self._told_of.add(message_id)
-                self.queues.told += [self._told(kind, message_id, tag) for kind in ("send", "delivery")]
+                self.queues.told += [self.told(kind, message_id, tag) for kind in ("send", "delivery")]
 
     def _arrived(self, kind: str) -> list[str]:
         return self.house.outside.queued.pop(QUEUES[kind], [])
 
-    def _told(self, kind: str, message_id: str, tag: str) -> dict[str, Any]:
+    def told(self, kind: str, message_id: str, tag: str) -> Told:
+        """What SES will tell of a mail, by the name of a golden event."""
         event = deepcopy(golden_event(kind))
         mail = event["detail"]["mail"]
         mail |= {"messageId": message_id, "timestamp": stamp(self.now)}
         mail["tags"]["send"] = [tag]
-        if "delivery" in event["detail"]:
-            event["detail"]["delivery"]["timestamp"] = stamp(self.now)
-        return event
+        for about in ("delivery", "bounce", "complaint"):
+            if about in event["detail"]:
+                event["detail"][about]["timestamp"] = stamp(self.now)
+        return Told(self.now + self.late(), event)
 
     # --- deliveries ------------------------------------------------------------------------------
 
@@ -262,24 +278,25 @@ class World:
         return any(waited)
 
     def _deliver_stream(self) -> bool:
-        batch = self.queues.stream[:100]
+        batch = self.queues.stream[: self.batch()]
         if not batch:
             return False
         records = [{"dynamodb": {"SequenceNumber": str(at), "NewImage": item}} for at, item in enumerate(batch)]
         ended, answer = self.invoke("react", {"Records": records})
         failed = [int(one["itemIdentifier"]) for one in answer["batchItemFailures"]] if ended else [0]
         done = min(failed, default=len(batch))
-        del self.queues.stream[:done]
+        del self.queues.stream[: 0 if self.again() else done]
         return True
 
     def _deliver_told(self) -> bool:
-        told, self.queues.told = self.shuffled(self.queues.told), []
-        if not self.ses_tells:
-            return False
-        for event in told:
-            ended, _ = self.invoke("mail_feedback", event)
-            if not ended:
-                self.queues.told.append(event)
+        told = self.shuffled([one for one in self.queues.told if one.at <= self.now])
+        self.queues.told = [one for one in self.queues.told if one not in told]
+        for one in told:
+            if self.ses_loses():
+                continue
+            ended, _ = self.invoke("mail_feedback", one.event)
+            if not ended or self.again():
+                self.queues.told.append(Told(self.now + self.late(), one.event))
         return bool(told)
 
     def _deliver_later(self) -> bool:
@@ -293,19 +310,20 @@ class World:
         batch = self.shuffled([one for one in queue if one.visible_at <= self.now])[:most]
         if not batch:
             return False
+        for message in batch:  # before it is worked on: meanwhile nobody else is given it
+            message.received += 1
+            message.visible_at = self.now + REDELIVERED
         records = [_record(at, message) for at, message in enumerate(batch)]
         ended, answer = self.invoke(function, {"Records": records})
         failed = (
             {int(one["itemIdentifier"]) for one in answer["batchItemFailures"]} if ended else set(range(len(batch)))
         )
         for at, message in enumerate(batch):
-            message.received += 1
-            message.visible_at = self.now + REDELIVERED
-            if at not in failed:
+            if at not in failed and not self.again():
                 queue.remove(message)
             elif message.received >= RECEIVED_AT_MOST[function]:
                 queue.remove(message)
-                self.queues.dead.append(message.body)
+                self.queues.dead.append(("mail" if function == "mailer" else "rewards", message.body))
         return True
 
     # --- schedules -------------------------------------------------------------------------------
@@ -344,10 +362,16 @@ class World:
         for message in (*self.queues.mail, *self.queues.rewards):
             yield message.visible_at
         yield from (at for at, _, _ in self.queues.later)
+        yield from (one.at for one in self.queues.told)
 
     def _ticking(self) -> set[str]:
         ripe = {TICKS[programme] for programme, due_at in self.due() if due_at <= self.now}
         return {function for function, every in ripe if _next_tick(self.now, every) == self.now}
+
+
+def _plain(item: Mapping[str, dict[str, Any]]) -> Item:
+    """An item as a client reads it: what goes over the wire as base64 is bytes."""
+    return {name: {"B": b64decode(value["B"])} if "B" in value else value for name, value in item.items()}
 
 
 def _record(at: int, message: Message) -> dict[str, Any]:
