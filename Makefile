@@ -4,6 +4,7 @@ PYTHON ?= python3
 MEMBERS ?= 40
 DAYS ?= 156
 SEED ?= 7
+SEEDS ?= 1000:500
 ARGS ?=
 
 BIN := .venv/bin
@@ -11,7 +12,7 @@ READY := .venv/.ready
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check lint audit fmt bench proof synth deploy lock clean
+.PHONY: help setup demo up test check lint audit fmt bench proof soak synth deploy lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,8 +46,11 @@ fmt: $(READY) ## Format, and fix what can be fixed by itself
 bench: $(READY) ## Measure what a million members cost, into out/bench.json
 	@$(BIN)/python -m tests.bench.windows
 
-proof: $(READY) ## Strike every call of every flow with every fault, into out/proof.json
+proof: $(READY) ## Strike every call with every fault, live through faulty months, take guards away; into out/proof.json
 	@$(BIN)/python -m tests.proof $(ARGS)
+
+soak: $(READY) ## Live through more faulty months: from which seed on, and how many (SEEDS=1000:500)
+	@$(BIN)/python -m tests.proof --out out/soak.json --seeds $(subst :, ,$(SEEDS)) seeds
 
 synth: $(READY) ## Synthesise the stack for AWS into cdk.out (ARGS="-c name=value")
 	@$(BIN)/python -m infra.node cdk synth --quiet $(ARGS)

@@ -1,8 +1,7 @@
-"""The seven ways through the machine: what stands before each, what sets it off, and by when it must be quiet."""
+"""The ways through the machine: what stands before each, what sets it off, and by when it must be quiet."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -60,7 +59,8 @@ def a_playbook(**referrals: Any) -> Playbook:
     return check(raw, source="playbook")
 
 
-def _told_by_receiver(house: House) -> Playbook:
+def told_by_receiver(house: House) -> Playbook:
+    """The same, and whoever hands out rewards is told of them."""
     return a_playbook(webhook={"url": house.receiver.url, "allow_private": True})
 
 
@@ -256,7 +256,8 @@ FLOWS: Mapping[str, Flow] = {
             before=_nothing,
             begins=_deliveries,
             quiet_after=10 * timedelta(minutes=1),
-            starts_at=golden("standard.several").received_at,
+            # Just before midnight: what is tried again comes on another day.
+            starts_at=golden("standard.several").received_at.replace(hour=23, minute=59, second=30),
         ),
         Flow(name="event to reaction", before=_nothing, begins=_two_who_are_one, quiet_after=timedelta(0)),
         Flow(name="drip, tick to settled", before=_one_joined, begins=_tick_of_onboarding, quiet_after=3 * HOUR),
@@ -273,7 +274,7 @@ FLOWS: Mapping[str, Flow] = {
             before=_one_brought_another,
             begins=_tick_of_referrals,
             quiet_after=12 * HOUR,
-            playbook=_told_by_receiver,
+            playbook=told_by_receiver,
             receiver_answers=(503,),
         ),
         Flow(
@@ -287,9 +288,3 @@ FLOWS: Mapping[str, Flow] = {
     )
 }
 """By name."""
-
-
-def told(flow: Flow, world: World) -> str:
-    """What a flow did to the outside, for people to look at."""
-    outside = world.house.outside
-    return json.dumps({"flow": flow.name, "mails": outside.accepted, "bus": outside.on_bus}, sort_keys=True)

@@ -33,6 +33,10 @@ GRIM = (0.004, 0.015, 0.04)
 """How probable a fault of a call may be."""
 
 
+OUTAGE = 4
+"""A function that has failed so often in a row is left alone: of very many calls one would fail each time."""
+
+
 class Lived:
     """One life of a plan; `chance` None is the one without faults."""
 
@@ -81,8 +85,10 @@ class Lived:
                 world.queues.told += [world.told(kind, *one) for one in sent[-1:]]
             case "edited":
                 self._deploy()
-            case "measured":
-                world.tick("metrics_rollup")
+            case "measured":  # it comes every hour, so one that failed has others soon after it
+                for hours in range(4):
+                    at = world.now + hours * HOUR
+                    world.queues.later.append((at, "metrics_rollup", {"scheduled_time": at.isoformat()}))
             case "reported":
                 world.ask("manager_report", {"kind": "weekly", "scheduled_time": world.now.isoformat()})
 
@@ -111,6 +117,8 @@ class Lived:
     def _go_on(self, until: datetime) -> None:
         if until > self.world.now:
             self.world.run(until)
+        if self.chance is not None and self.chance.random() < 0.2:
+            self.house.table.forget_expired(self.world.now.timestamp())
 
     # --- what goes wrong -------------------------------------------------------------------------
 
@@ -132,7 +140,7 @@ class Lived:
 
     def _drawn(self, operation: str, grim: float) -> Fault | None:
         chance = self.chance
-        if chance is None or chance.random() > grim:
+        if chance is None or chance.random() > grim or max(self.world.failed_in_a_row.values(), default=0) >= OUTAGE:
             return None
         fault = chance.choice([*faults_of(operation, first=True), Fault.THROTTLED])
         self.struck[fault.name] += 1
@@ -149,6 +157,7 @@ class Lived:
         try:
             if chance.random() < 0.15:
                 world.now += LEASE + MINUTE
+                self.struck["OVERSLEPT"] += 1
             what = chance.choice(("deliver", "tick", "tick"))
             self._note(f"  before {operation}, meanwhile: {what}, {world.now - before} later")
             self.struck["MEANWHILE"] += 1

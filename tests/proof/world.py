@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 from base64 import b64decode
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import redirect_stdout
 from copy import deepcopy
@@ -138,6 +139,7 @@ class World:
         house.table = Dynamo()
         self.store = Store(house.client, TABLE)
         """The table as the outside reaches it: no call of its is ever struck."""
+        self.failed_in_a_row: Counter[str] = Counter()
         self._logged = 0
         self._told_of: set[str] = set()
         self._tokens = count(1)
@@ -232,6 +234,7 @@ class World:
             self.app = self._a_process()
         except Exception:  # noqa: BLE001 - Lambda tells the service that invoked it no more than that either
             ended = False
+        self.failed_in_a_row[function] = 0 if ended else self.failed_in_a_row[function] + 1
         self._collect()
         return ended, answer
 

@@ -1,0 +1,83 @@
+"""What a process of the proof does at a time: a flow, a share of the seeds, or one guard taken away."""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import cache
+
+from tests.proof.exhaustive import prove
+from tests.proof.flows import FLOWS, told_by_receiver
+from tests.proof.house import House, opened
+from tests.proof.mutants import MUTANTS, Mutant, without
+from tests.proof.seeds import Outcome, run
+from tests.proof.verdicts import summary
+from tests.proof.world import Restless
+
+TRIED = 24
+"""Seeds that are lived through to find a guard missing, from the one on that is known to find it."""
+
+ENOUGH = 5
+"""Violations of a flow that are looked at."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came of a piece of work: figures, and what is wrong."""
+
+    name: str
+    counts: Mapping[str, int]
+    wrong: list[str]
+    trace: list[str] = field(default_factory=list)
+
+
+@cache
+def _house() -> House:
+    """This process's house, open for as long as the process lives."""
+    stack = ExitStack()
+    atexit.register(stack.close)
+    return stack.enter_context(opened())
+
+
+def strike(name: str) -> Found:
+    """A flow, exhaustively."""
+    proof = prove(FLOWS[name], _house(), at_most=ENOUGH)
+    wrong = [f"{where}: {summary(what)}" for where, what in proof.violations]
+    return Found(name, {"calls": proof.calls, "points": proof.points}, wrong)
+
+
+def months(seeds: Iterable[int]) -> list[Found]:
+    """Some seeds, one after the other."""
+    return [
+        Found(str(one.seed), one.struck, [text[:400] for text in one.wrong], one.trace) for one in map(_lived, seeds)
+    ]
+
+
+def _lived(seed: int) -> Outcome:
+    house = _house()
+    try:
+        return run(seed, house, told_by_receiver(house))
+    except Restless as exc:
+        return Outcome(seed, {}, [f"it does not come to rest: {exc}"], [])
+
+
+def hunt(number: int) -> Found:
+    """A guard taken away: `wrong` is by what that was found, empty where it was not."""
+    mutant = MUTANTS[number]
+    house = _house()
+    with without(mutant):
+        if mutant.by in FLOWS:
+            return Found(mutant.guard, {}, [mutant.by] if _breaks(mutant, house) else [])
+        for seed in range(mutant.first, mutant.first + TRIED):
+            if _lived(seed).wrong:
+                return Found(mutant.guard, {}, [f"seed {seed}"])
+    return Found(mutant.guard, {}, [])
+
+
+def _breaks(mutant: Mutant, house: House) -> bool:
+    try:
+        return bool(prove(FLOWS[mutant.by], house, at_most=1).violations)
+    except AssertionError:  # it is not even right without any fault
+        return True
