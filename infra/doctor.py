@@ -8,10 +8,9 @@ from __future__ import annotations
 import io
 import json
 import urllib.request
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zipfile import ZipFile
 
@@ -22,7 +21,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from infra import ROOT, findings
-from infra.findings import PATIENCE, Finding
+from infra.findings import Finding
 from infra.letters import QUEUES, function_name
 from infra.local.stack import STACK
 from infra.operate import deployed, now_of, outputs, region
@@ -30,10 +29,9 @@ from infra.terminal import Json, PlaybookFile, StackName, TableName, out, print_
 from shared.app import QUICK
 from shared.errors import FlywheelError
 from shared.members import zone_of
-from shared.model import Send, SendStatus
 from shared.playbook import Playbook
 from shared.store import Store
-from shared.store.keys import AGENDA_SHARDS
+from shared.watching import balance, oldest_due
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -42,13 +40,10 @@ if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
     from mypy_boto3_sqs import SQSClient
 
-DAYS = 7
-"""How many days of the ledger are balanced."""
-
 EVER = timedelta(days=400)
 """How far back a measured day tells that measuring has begun."""
 
-TICKS = 5
+TICKS = 6
 """The schedules that do not depend on the playbook."""
 
 MAPPINGS = 3
@@ -124,26 +119,12 @@ def _seen(name: str, check: Check, patient: Patient) -> list[Finding]:
 
 
 def _agenda(patient: Patient) -> Finding:
-    oldest = {name: at for name in PATIENCE if (at := _oldest_due(name, patient))}
-    return findings.agenda(oldest, patient.now)
-
-
-def _oldest_due(programme: str, patient: Patient) -> datetime | None:
-    """When the oldest due item of a programme was due; two items a shard, for one may be its plan."""
-    pages = (next(patient.store.due(programme, shard, patient.now, 2)) for shard in range(AGENDA_SHARDS))
-    return min((due.due_at for _, dues in pages for due in dues), default=None)
+    return findings.agenda(oldest_due(patient.store, patient.now), patient.now)
 
 
 def _ledger(patient: Patient) -> list[Finding]:
-    statuses: defaultdict[date, Counter[SendStatus]] = defaultdict(Counter)
-    opened: list[str] = []
-    for line in patient.store.planned(patient.now - timedelta(days=DAYS), patient.now):
-        statuses[line.planned_at.astimezone(UTC).date()][line.status] += 1
-        if line.status not in findings.FINAL:
-            opened.append(str(line.send_id))
-    # As of now, for the index may lag behind what has just been settled.
-    now_open: list[Send] = [send for send in patient.store.sends(opened).values() if send.status not in findings.FINAL]
-    return [findings.ledger(statuses, now_open, patient.now), findings.parked(statuses)]
+    mails = balance(patient.store, patient.now)
+    return [findings.ledger(mails), findings.parked(mails)]
 
 
 def _marketing(patient: Patient) -> Finding:

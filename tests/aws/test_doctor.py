@@ -17,9 +17,10 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from infra import doctor, findings
+from infra import doctor
 from infra.findings import Finding
 from infra.letters import QUEUES
+from shared import balance
 from shared.app import QUICK, App
 from shared.model import Due, Pause, SendStatus
 from shared.rollups import Rollup
@@ -55,7 +56,7 @@ AWS_SAYS: dict[str, list[tuple[str, dict[str, Any]]]] = {
             {
                 "Schedules": [
                     {"Name": f"s{number}", "State": "ENABLED", "Target": {"Arn": f"{ARN}Flywheel-onboarding-x"}}
-                    for number in range(8)
+                    for number in range(9)
                 ]
                 + [{"Name": "theirs", "State": "DISABLED", "Target": {"Arn": f"{ARN}payroll"}}]
             },
@@ -147,12 +148,12 @@ class TestExamine:
         assert states(doctor.examine(patient)) == {"dead letters": "act"}
 
     def test_an_overdue_item_of_any_programme_is_found(self, patient: doctor.Patient, app: App) -> None:
-        for programme in findings.PATIENCE:
+        for programme in balance.PATIENCE:
             app.store.arm(a_due(programme, NOW - timedelta(hours=1)))
         app.store.set_plan("onboarding", 0, "a plan")
         [agenda] = [finding for finding in doctor.examine(patient) if finding.name == "agenda"]
         assert agenda.state == "act"
-        assert set(agenda.facts) == set(findings.PATIENCE)
+        assert set(agenda.facts) == set(balance.PATIENCE)
 
     def test_a_lost_claim_and_a_parked_mail_are_found(self, patient: doctor.Patient, app: App) -> None:
         lost = {"status": SendStatus.CLAIMED, "token": "t", "lease_until": JOINED}

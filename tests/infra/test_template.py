@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infra import ROOT, bundle, letters
+from infra import ROOT, bundle, doctor, letters
 from shared.app import Settings
 from shared.store.sends import LINE
 from tests.infra.conftest import Template
@@ -169,6 +169,12 @@ def test_schedules_pass_their_own_time(template: Template) -> None:
         told = json.loads(schedule["Target"]["Input"])
         assert told.pop("scheduled_time") == "<aws.scheduler.scheduled-time>"
         assert set(told) <= {"kind"}
+
+
+def test_doctor_expects_the_schedules_and_mappings_that_there_are(template: Template) -> None:
+    kinds = [json.loads(one["Target"]["Input"]) for one in of_type(template, "AWS::Scheduler::Schedule").values()]
+    assert sum("kind" not in told for told in kinds) == doctor.TICKS
+    assert len(of_type(template, "AWS::Lambda::EventSourceMapping")) == doctor.MAPPINGS
 
 
 def test_every_report_of_the_playbook_has_its_schedule_in_its_zone(template: Template) -> None:
