@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -23,7 +22,7 @@ HOUR = {"scheduled_time": NOW.isoformat()}
 
 
 @pytest.fixture(autouse=True)
-def told(app: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Told]:
+def told(app: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Told:
     told = Told(capsys)
     monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Flywheel")
     _wire(watch, app, told, monkeypatch)
