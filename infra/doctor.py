@@ -9,9 +9,9 @@ import io
 import json
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from zipfile import ZipFile
 
 import boto3
@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.table import Column, Table
 from rich.text import Text
 
-from infra import ROOT, findings
+from infra import ROOT, findings, records
 from infra.findings import Finding
 from infra.letters import QUEUES, function_name
 from infra.local.stack import STACK
@@ -69,7 +69,7 @@ Fetch = Callable[[str], bytes]
 class Patient:
     """A deployed stack and what is known of it: `outputs` by name, the playbook here, and the time there.
 
-    `fetch` gets what an address of AWS's holds.
+    `fetch` gets what an address of AWS's holds; `lookup` asks the DNS, where that is wanted.
     """
 
     stack: str
@@ -78,6 +78,10 @@ class Patient:
     outputs: Mapping[str, str]
     now: datetime
     fetch: Fetch
+    lookup: records.Lookup | None = None
+
+
+Dns = Annotated[bool, typer.Option("--dns", help="Also look up DMARC, DKIM and SPF of the senders' domains.")]
 
 
 def doctor(
@@ -85,15 +89,16 @@ def doctor(
     table: TableName = None,
     stack: StackName = STACK,
     playbook: PlaybookFile = ROOT / "playbook.yaml",
+    dns: Dns = False,
     as_json: Json = False,
 ) -> None:
     """Look whether everything is well: one screen; the exit code is 1 when something has to be done, for cron."""
     rules = read_playbook(playbook)
     with deployed(table=table, stack=stack) as store:
         told = outputs(OUTPUTS, stack)
-        found = examine(
-            Patient(stack=stack, store=store, playbook=rules, outputs=told, now=now_of(store), fetch=_fetch)
-        )
+        lookup = records.looking() if dns else None
+        patient = Patient(stack=stack, store=store, playbook=rules, outputs=told, now=now_of(store), fetch=_fetch)
+        found = examine(replace(patient, lookup=lookup))
     if as_json:
         print_json({"well": not findings.worst(found), "findings": [asdict(finding) for finding in found]})
     else:
@@ -215,6 +220,21 @@ def _identities(patient: Patient) -> list[Finding]:
     return [findings.identity(domain, client.get_email_identity(EmailIdentity=domain)) for domain in domains]
 
 
+def _records(patient: Patient) -> list[Finding]:
+    """What the DNS says of each sender's domain; nothing where it is not to be asked."""
+    if patient.lookup is None:
+        return []
+    client: SESV2Client = _client("sesv2")
+    sent = client.get_account().get("SendQuota", {}).get("SentLast24Hours", 0)
+    domains = patient.outputs["SenderDomains"].split(",")
+    told = {domain: client.get_email_identity(EmailIdentity=domain) for domain in domains}
+    return [
+        finding
+        for domain, identity in told.items()
+        for finding in records.examine(domain, identity, sent=sent, lookup=patient.lookup)
+    ]
+
+
 # --- what was set --------------------------------------------------------------------------------
 
 
@@ -256,6 +276,7 @@ CHECKS: dict[str, Check] = {
     "ses": _account,
     "reputation": _reputation,
     "identities": _identities,
+    "dns": _records,
     "secrets": _secrets,
     "schedules and mappings": _triggers,
     "playbook": _playbook,
