@@ -6,15 +6,15 @@ Each record is judged by a pure function of what was found. Only `looking` asks 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import dns.exception
-import dns.rdatatype
-import dns.resolver
 from pydantic import JsonValue
 
 from infra.findings import Finding
 from shared.errors import FlywheelError
+
+if TYPE_CHECKING:
+    from dns.resolver import Resolver
 
 Kind = str
 """`TXT`, `CNAME` or `MX`."""
@@ -37,25 +37,27 @@ class Unanswered(FlywheelError):
     """The DNS did not answer, which is no word on whether there is a record."""
 
 
-def looking(resolver: dns.resolver.Resolver | None = None) -> Lookup:
+def looking(resolver: Resolver | None = None) -> Lookup:
     """A lookup by this machine's resolver, or by the one given."""
+    from dns.exception import DNSException  # noqa: PLC0415 - every other command would wait for it, too
+    from dns.resolver import NXDOMAIN, NoAnswer, Resolver  # noqa: PLC0415
 
     def look(name: str, kind: Kind) -> Sequence[str]:
         try:
-            asked = resolver or dns.resolver.Resolver()
+            asked = resolver or Resolver()
             return [_text(one) for one in asked.resolve(name, kind, lifetime=PATIENCE)]
-        except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
+        except (NXDOMAIN, NoAnswer):
             return []
-        except dns.exception.DNSException as exc:
+        except DNSException as exc:
             raise Unanswered(f"the DNS did not answer for {name} ({type(exc).__name__})") from exc
 
     return look
 
 
 def _text(record: Any) -> str:  # noqa: ANN401 - dnspython's records share no type that tells
-    if record.rdtype == dns.rdatatype.TXT:
+    if record.rdtype.name == "TXT":
         return b"".join(record.strings).decode(errors="replace")
-    return str(record.exchange if record.rdtype == dns.rdatatype.MX else record.target).rstrip(".").lower()
+    return str(record.exchange if record.rdtype.name == "MX" else record.target).rstrip(".").lower()
 
 
 def examine(domain: str, told: Mapping[str, Any], *, sent: float, lookup: Lookup) -> Iterator[Finding]:
