@@ -49,7 +49,7 @@ def machine_arn(stack: cdk.Stack) -> str:
 
 
 def large_days(stack: cdk.Stack, function: lambda_.Function, *, alarm_topic_arn: str | None) -> None:
-    """The state machine, its right to invoke the function and nothing else, and an alarm when a run of it fails."""
+    """The state machine, its right to invoke the function and nothing else, and alarms when a run of it fails."""
     role = iam.Role(stack, "LargeDaysRole", assumed_by=iam.ServicePrincipal("states.amazonaws.com"))
     role.add_to_policy(iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[function.function_arn]))
     machine = sfn.StateMachine(
@@ -63,7 +63,7 @@ def large_days(stack: cdk.Stack, function: lambda_.Function, *, alarm_topic_arn:
         timeout=WHOLE_RUN,
     )
     function.add_to_role_policy(iam.PolicyStatement(actions=["states:StartExecution"], resources=[machine_arn(stack)]))
-    _alarm(stack, machine, alarm_topic_arn)
+    _alarms(stack, machine, alarm_topic_arn)
 
 
 def definition() -> dict[str, Any]:
@@ -92,15 +92,19 @@ def definition() -> dict[str, Any]:
     }
 
 
-def _alarm(scope: Construct, machine: sfn.StateMachine, alarm_topic_arn: str | None) -> None:
-    alarm = machine.metric_failed(period=Duration.minutes(5), statistic="Sum").create_alarm(
-        scope,
-        "LargeDaysFailedAlarm",
-        alarm_description=described("A large day could not be measured; the next tick tries again", "rollup-missing"),
-        comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-        evaluation_periods=1,
-        threshold=1,
-        treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-    )
-    if alarm_topic_arn:
-        alarm.add_alarm_action(actions.SnsAction(sns.Topic.from_topic_arn(scope, "LargeDaysTopic", alarm_topic_arn)))
+def _alarms(scope: Construct, machine: sfn.StateMachine, alarm_topic_arn: str | None) -> None:
+    """One for each way in which a run ends without its figures by itself; together in one they would be metric math."""
+    topic = sns.Topic.from_topic_arn(scope, "LargeDaysTopic", alarm_topic_arn) if alarm_topic_arn else None
+    says = described("A large day could not be measured; the next tick tries again", "rollup-missing")
+    for how, metric in (("Failed", machine.metric_failed), ("TimedOut", machine.metric_timed_out)):
+        alarm = metric(period=Duration.minutes(5), statistic="Sum").create_alarm(
+            scope,
+            f"LargeDays{how}Alarm",
+            alarm_description=says,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            evaluation_periods=1,
+            threshold=1,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+        )
+        if topic:
+            alarm.add_alarm_action(actions.SnsAction(topic))

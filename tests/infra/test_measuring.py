@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from shared.largedays import SHARDS
 from shared.store import keys
 from tests.infra.conftest import Template
@@ -63,11 +65,14 @@ def test_a_tick_has_the_time_and_the_processor_to_measure(template: Template) ->
     assert (function["Timeout"], function["MemorySize"]) == (900, 1769)
 
 
-def test_a_run_that_fails_raises_an_alarm(template: Template, other_template: Template) -> None:
+@pytest.mark.parametrize("how", ["Failed", "TimedOut"])
+def test_a_run_that_ends_without_its_figures_raises_an_alarm(
+    template: Template, other_template: Template, how: str
+) -> None:
     for one in (template, other_template):
-        alarms = [
+        [alarm] = [
             alarm
-            for alarm in of_type(one, "AWS::CloudWatch::Alarm").values()
-            if alarm["MetricName"] == "ExecutionsFailed"
+            for name, alarm in of_type(one, "AWS::CloudWatch::Alarm").items()
+            if name.startswith(f"LargeDays{how}")
         ]
-        assert len(alarms) == 1
+        assert (alarm["MetricName"], alarm["Threshold"]) == (f"Executions{how}", 1)
