@@ -18,6 +18,7 @@ from typing import Any
 
 from tests.proof.classes import classes
 from tests.proof.flows import FLOWS
+from tests.proof.meetings import MEETINGS
 from tests.proof.mutants import MUTANTS
 from tests.proof.work import Found, hunt, months, strike
 
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
 
         found: dict[str, Any] = {}
         if "flows" in asked.parts:
-            found["flows"] = _flows(side_by_side(strike, FLOWS))
+            found["flows"] = _flows(side_by_side(strike, (*FLOWS, *MEETINGS)))
         if "seeds" in asked.parts:
             first, count = asked.seeds
             shares = [range(at, min(at + A_SHARE, first + count)) for at in range(first, first + count, A_SHARE)]
@@ -72,14 +73,14 @@ def _all_well(found: dict[str, Any]) -> bool:
 
 def _flows(proofs: Iterable[Found]) -> dict[str, Any]:
     """Every call of every flow, with every fault."""
-    print(f"{'flow':28} {'calls':>6} {'points':>7} {'violations':>11}", flush=True)
+    print(f"{'flow':38} {'calls':>6} {'points':>7} {'violations':>11}", flush=True)
     told = {}
     for one in proofs:
-        print(f"{one.name:28} {one.counts['calls']:6} {one.counts['points']:7} {len(one.wrong):11}", flush=True)
+        print(f"{one.name:38} {one.counts['calls']:6} {one.counts['points']:7} {len(one.wrong):11}", flush=True)
         for line in one.wrong:
             print(f"    {line}")
         told[one.name] = {**one.counts, "violations": len(one.wrong), "found": one.wrong}
-    print(f"{'':28} {'':6} {sum(one['points'] for one in told.values()):7} points were tried\n", flush=True)
+    print(f"{'':38} {'':6} {sum(one['points'] for one in told.values()):7} points were tried\n", flush=True)
     return told
 
 

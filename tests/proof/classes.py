@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from tests.builders import ROOT
 from tests.proof.flows import FLOWS
+from tests.proof.meetings import MEETINGS
 
 BEGIN, END = "<!-- what can go wrong: begin -->", "<!-- what can go wrong: end -->"
 
@@ -67,7 +68,7 @@ _TOLD: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "a message is delivered twice, at the same time too",
         "one claim wins; the other finds it taken",
-        ("test_delivered_twice_by_the_queue_it_is_sent_once", "the condition on the claim"),
+        ("a mail twice", "the condition on the claim"),
     ),
     (
         "a message becomes visible while it is worked on",
@@ -127,12 +128,12 @@ _TOLD: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "two workers want the same and one loses",
         "one conditional write wins, the loser changes nothing or folds into what won",
-        ("test_a_change_that_lost_a_race_is_folded_into_what_won", "a member's version"),
+        ("two batches, one member", "a member's version"),
     ),
     (
         "a worker goes on after its lease is over",
         "its token is no longer the one that the ledger has: it settles nothing",
-        ("test_a_zombie_s_late_finish_changes_nothing", "the token on settling"),
+        ("a mail twice, overslept", "the token on settling"),
     ),
     (
         "the process dies before SES is called",
@@ -182,7 +183,7 @@ _TOLD: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "a tick is missed or comes twice",
         "what is due stays due; two ticks meet at the version of each item",
-        ("test_a_tick_told_twice_asks_once", "test_arming_twice_keeps_the_first"),
+        ("a tick and a tick", "test_a_tick_told_twice_asks_once"),
     ),
     (
         "everything piles up in an outage",
@@ -259,7 +260,7 @@ def table() -> str:
 def _named(name: str) -> str:
     if name.startswith("test_"):
         return f"`{name}`"
-    return f"flow “{name}”" if name in FLOWS else f"guard “{name}”"
+    return f"flow “{name}”" if name in {*FLOWS, *MEETINGS} else f"guard “{name}”"
 
 
 def written(readme: str) -> str:

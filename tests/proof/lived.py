@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
-from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
-
-from functions import mailer, reward_notices
-from infra.local.signing import sign
 from shared.ledger import LEASE
 from shared.members import why_not
 from shared.model import Identity, SendId, member_id_of
 from shared.playbook import Playbook
 from shared.store.items import member_of
 from shared.store.wire import values
-from tests.golden import SECRETS
 from tests.proof.faults import Fault, faults_of
+from tests.proof.flows import post
 from tests.proof.house import House
 from tests.proof.months import DAY, HOUR, MINUTE, START, Move, Plan
 from tests.proof.world import QUEUES, World
@@ -55,6 +49,8 @@ class Lived:
     def live(self) -> World:
         """Live through it all; the world as it is in the end, when it is quiet."""
         with self.world as world:
+            if self.plan.measured:  # as it is from the first hour after a deploy: days count from then on
+                world.tick("metrics_rollup")
             self._strike()
             for move in self.plan.moves:
                 self._go_on(move.at)
@@ -74,7 +70,7 @@ class Lived:
                 self._tell(move)
             case "refuses":
                 token = world.app.signer.sign("unsubscribe", self._person(move.who))
-                world.ask("links", _one_click(token))
+                world.ask("links", one_click(token))
             case "bounces" | "softly" | "complains":
                 kind = {"bounces": "bounce_permanent", "softly": "bounce_transient", "complains": "complaint"}[
                     move.what
@@ -95,11 +91,7 @@ class Lived:
     def _tell(self, move: Move) -> None:
         events = [_resolved(event, self.world) for event in move.events]
         body = json.dumps(events[0]).encode()
-        headers = {"webhook-id": f"{move.who}-{move.number}"}
-        signed = sign("standard", headers, body, secret=SECRETS["standard"], now=self.world.now)
-        event = {"rawPath": "/webhooks/standard", "headers": signed, "pathParameters": {"platform": "standard"},
-                 "isBase64Encoded": False, "body": body.decode()}  # fmt: skip
-        self.world.ask("webhooks", event)
+        post(self.world, "standard", {"webhook-id": f"{move.who}-{move.number}"}, body)
 
     def _person(self, name: str) -> str:
         return next(person.member_id for person in self.plan.people if person.name == name)
@@ -161,11 +153,10 @@ class Lived:
             what = chance.choice(("deliver", "tick", "tick"))
             self._note(f"  before {operation}, meanwhile: {what}, {world.now - before} later")
             self.struck["MEANWHILE"] += 1
-            with _own_batches():
-                if what == "deliver":
-                    world.deliver()
-                else:
-                    world.tick(chance.choice(("onboarding", "mail_followups", "referral_rewards", "reengagement")))
+            if what == "deliver":
+                world.deliver()
+            else:
+                world.tick(chance.choice(("onboarding", "mail_followups", "referral_rewards", "reengagement")))
         finally:
             self._depth -= 1
 
@@ -218,7 +209,8 @@ def _resolved(event: dict[str, Any], world: World) -> dict[str, Any]:
     return {**event, "data": data}
 
 
-def _one_click(token: str) -> dict[str, Any]:
+def one_click(token: str) -> dict[str, Any]:
+    """What a mail program posts when somebody unsubscribes in it."""
     return {
         "rawPath": f"/l/u/{token}",
         "requestContext": {"http": {"method": "POST"}},
@@ -226,17 +218,3 @@ def _one_click(token: str) -> dict[str, Any]:
         "body": "List-Unsubscribe=One-Click",
         "isBase64Encoded": False,
     }
-
-
-@contextmanager
-def _own_batches() -> Iterator[None]:
-    """Another process has a batch of its own, where this one is in the middle of one."""
-    functions = (mailer, reward_notices)
-    before = [function.processor for function in functions]
-    for function in functions:
-        function.processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
-    try:
-        yield
-    finally:
-        for function, processor in zip(functions, before, strict=True):
-            function.processor = processor

@@ -123,6 +123,9 @@ def _same(value: Any, other: Any) -> bool:
     return bool(told[0] == told[1])
 
 
+STRANGER, STRANGERS, MEMBER = "two batches, one stranger", "two batches, two strangers", "two batches, one member"
+TICKS, TWICE, OVERSLEPT = "a tick and a tick", "a mail twice", "a mail twice, overslept"
+LATE, ROLLS = "measuring and a late event", "measuring twice at once"
 DRIP, LOST = "drip, tick to settled", "drip, SES's word lost"
 WEBHOOK, REACTION, REFERRAL, ROLLUP = "webhook to log", "event to reaction", "referral to reward", "rollup"
 
@@ -154,21 +157,21 @@ MUTANTS = (
         "shared.store.people",
         'return self._write("put_item", Item=item, ConditionExpression="attribute_not_exists(pk)")',
         'return self._write("put_item", Item=item)',
-        SEEDS,
+        STRANGER,
     ),
     Mutant(
         "an identity is put if absent",
         "shared.store.people",
         'taken = self._write_or_old("put_item", Item=item, ConditionExpression="attribute_not_exists(pk)")',
         'taken = self._write_or_old("put_item", Item=item)',
-        SEEDS,
+        STRANGERS,
     ),
     Mutant(
         "a member's version",
         "shared.store.people",
         'ConditionExpression="version = :version",',
         'ConditionExpression="version = :version OR version <> :version",',
-        SEEDS,
+        MEMBER,
     ),
     # --- the agenda
     Mutant(
@@ -200,14 +203,14 @@ MUTANTS = (
         "shared.store.agenda",
         '"ConditionExpression": "version = :version AND due_at = :due_at",',
         '"ConditionExpression": "version = :version OR version <> :version OR due_at = :due_at",',
-        SEEDS,
+        TICKS,
     ),
     Mutant(
         "arming is put if absent",
         "shared.store.agenda",
         'return self._write("put_item", Item=due_item(due), ConditionExpression="attribute_not_exists(pk)")',
         'return self._write("put_item", Item=due_item(due))',
-        SEEDS,
+        STRANGER,
     ),
     # --- the ledger
     Mutant(
@@ -229,14 +232,14 @@ MUTANTS = (
         "shared.sending",
         "if taken.lease_until is not None and taken.lease_until > now:",
         "if taken.lease_until is not None and taken.lease_until > now and False:",
-        SEEDS,
+        TWICE,
     ),
     Mutant(
         "the token on settling",
         "shared.store.sends",
         'ConditionExpression="#token = :token AND #status IN (:held, :settled)",',
         'ConditionExpression="(#token = :token OR #token <> :token) AND #status IN (:held, :settled)",',
-        SEEDS,
+        OVERSLEPT,
     ),
     Mutant(
         "a claim is given back when its mail fails",
@@ -324,7 +327,7 @@ MUTANTS = (
         "shared.store.referrals",
         'writes = [_new(where, reward.model_dump(mode="json")), _mark(milestone)]',
         'writes = [_put(where, reward.model_dump(mode="json")), _mark(milestone)]',
-        REFERRAL,
+        "two ticks of referrals",
     ),
     Mutant(
         "a notice goes before it is noted",
@@ -340,7 +343,14 @@ MUTANTS = (
         "shared.store.rollups",
         'keys.dirty(mark.what)),\n            ConditionExpression="#token = :token",',
         'keys.dirty(mark.what)),\n            ConditionExpression="#token = :token OR attribute_exists(pk)",',
-        SEEDS,
+        LATE,
+    ),
+    Mutant(
+        "one at a time measures",
+        "shared.store.rollups",
+        'ConditionExpression="attribute_not_exists(pk) OR #until < :at",',
+        'ConditionExpression="attribute_not_exists(pk) OR #until < :at OR #until >= :at",',
+        ROLLS,
     ),
     Mutant(
         "what a batch left unwritten",

@@ -11,7 +11,8 @@ from functools import cache
 from tests.proof.exhaustive import prove
 from tests.proof.flows import FLOWS, told_by_receiver
 from tests.proof.house import House, opened
-from tests.proof.mutants import MUTANTS, Mutant, without
+from tests.proof.meetings import MEETINGS, meet
+from tests.proof.mutants import MUTANTS, SEEDS, Mutant, without
 from tests.proof.seeds import Outcome, run
 from tests.proof.verdicts import summary
 from tests.proof.world import Restless
@@ -42,10 +43,16 @@ def _house() -> House:
 
 
 def strike(name: str) -> Found:
-    """A flow, exhaustively."""
+    """A flow or a meeting, exhaustively."""
+    if name in MEETINGS:
+        met = meet(MEETINGS[name], _house(), at_most=ENOUGH)
+        return Found(name, {"calls": met.calls, "points": met.calls}, _told(met.violations))
     proof = prove(FLOWS[name], _house(), at_most=ENOUGH)
-    wrong = [f"{where}: {summary(what)}" for where, what in proof.violations]
-    return Found(name, {"calls": proof.calls, "points": proof.points}, wrong)
+    return Found(name, {"calls": proof.calls, "points": proof.points}, _told(proof.violations))
+
+
+def _told(violations: Iterable[tuple[str, list[str]]]) -> list[str]:
+    return [f"{where}: {summary(what)}" for where, what in violations]
 
 
 def months(seeds: Iterable[int]) -> list[Found]:
@@ -68,7 +75,7 @@ def hunt(number: int) -> Found:
     mutant = MUTANTS[number]
     house = _house()
     with without(mutant):
-        if mutant.by in FLOWS:
+        if mutant.by != SEEDS:
             return Found(mutant.guard, {}, [mutant.by] if _breaks(mutant, house) else [])
         for seed in range(mutant.first, mutant.first + TRIED):
             if _lived(seed).wrong:
@@ -78,6 +85,8 @@ def hunt(number: int) -> Found:
 
 def _breaks(mutant: Mutant, house: House) -> bool:
     try:
+        if mutant.by in MEETINGS:
+            return bool(meet(MEETINGS[mutant.by], house, at_most=1).violations)
         return bool(prove(FLOWS[mutant.by], house, at_most=1).violations)
-    except AssertionError:  # it is not even right without any fault
+    except (AssertionError, Restless):  # it is not even right without any fault
         return True

@@ -10,21 +10,25 @@ import io
 import re
 from base64 import b64decode
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import redirect_stdout
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any, Self
 
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from functions import mailer, reward_notices
+from infra.local.signing import sign
 from shared.app import App, Settings
 from shared.model import stamp
 from shared.playbook import Playbook
 from shared.ses import Pace
 from shared.store import Store
+from tests.golden import SECRETS
 from tests.proof.dynamo import Dynamo, State
 from tests.proof.faults import Death
 from tests.proof.house import FUNCTIONS, House, Outside
@@ -54,6 +58,7 @@ TOO_LONG = 400
 """More rounds than any community of these needs to come to rest."""
 
 Item = dict[str, dict[str, Any]]
+Playbooks = Callable[[House], Playbook]
 
 _TOKEN = re.compile(r"token\d+")
 
@@ -226,7 +231,7 @@ class World:
         self.began.add(len(self.house.faults.calls) + 1)
         ended, answer = True, None
         try:
-            with redirect_stdout(io.StringIO()):
+            with redirect_stdout(io.StringIO()), _own_batches():
                 answer = FUNCTIONS[function].handler(event, Context())
         except Death:
             ended = False
@@ -275,23 +280,31 @@ class World:
 
     def deliver(self) -> bool:
         """Deliver what waits, once; whether there was anything."""
-        waited = [self._deliver_stream(), self._deliver_told(), self._deliver_later()]
-        waited += [self._deliver_queue("mailer", self.queues.mail, 10)]
+        waited = [self._deliver_stream(), self.deliver_told(), self._deliver_later()]
+        waited += [self.deliver_mail(10)]
         waited += [self._deliver_queue("reward_notices", self.queues.rewards, 1)]
         return any(waited)
 
     def _deliver_stream(self) -> bool:
         batch = self.queues.stream[: self.batch()]
-        if not batch:
-            return False
+        del self.queues.stream[: len(batch)]
+        done = self.react_to(batch) if batch else 0
+        self.queues.stream[:0] = batch[0 if self.again() else done :]
+        return bool(batch)
+
+    def react_to(self, batch: list[Item]) -> int:
+        """Hand a batch of the stream to `react`; how many of its records, from the first on, need not come again."""
         records = [{"dynamodb": {"SequenceNumber": str(at), "NewImage": item}} for at, item in enumerate(batch)]
         ended, answer = self.invoke("react", {"Records": records})
         failed = [int(one["itemIdentifier"]) for one in answer["batchItemFailures"]] if ended else [0]
-        done = min(failed, default=len(batch))
-        del self.queues.stream[: 0 if self.again() else done]
-        return True
+        return min(failed, default=len(batch))
 
-    def _deliver_told(self) -> bool:
+    def deliver_mail(self, most: int) -> bool:
+        """Deliver so many messages of the mail queue at the most."""
+        return self._deliver_queue("mailer", self.queues.mail, most)
+
+    def deliver_told(self) -> bool:
+        """Deliver what SES tells by now."""
         told = self.shuffled([one for one in self.queues.told if one.at <= self.now])
         self.queues.told = [one for one in self.queues.told if one not in told]
         for one in told:
@@ -333,10 +346,15 @@ class World:
 
     def ask(self, function: str, event: dict[str, Any]) -> None:
         """Invoke a function as a schedule or a sender does, who comes again a minute later when it fails."""
-        ended, answer = self.invoke(function, event)
+        ended, answer = self.invoke(function, self._signed(event) if function == "webhooks" else event)
         refused = isinstance(answer, dict) and answer.get("statusCode", 200) >= 500
         if not ended or refused:
             self.queues.later.append((self.now + MINUTE, function, event))
+
+    def _signed(self, event: dict[str, Any]) -> dict[str, Any]:
+        """A delivery as its sender signs it now, and anew each time."""
+        platform, body = event["pathParameters"]["platform"], event["body"].encode()
+        return {**event, "headers": sign(platform, event["headers"], body, secret=SECRETS[platform], now=self.now)}
 
     def tick(self, *functions: str) -> None:
         """Let schedules fire. What a tick leaves undone, the next one does."""
@@ -370,6 +388,20 @@ class World:
     def _ticking(self) -> set[str]:
         ripe = {TICKS[programme] for programme, due_at in self.due() if due_at <= self.now}
         return {function for function, every in ripe if _next_tick(self.now, every) == self.now}
+
+
+@contextmanager
+def _own_batches() -> Iterator[None]:
+    """Each invocation has a batch of its own: another one may be in the middle of its own."""
+    functions: tuple[Any, ...] = (mailer, reward_notices)
+    before = [function.processor for function in functions]
+    for function in functions:
+        function.processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+    try:
+        yield
+    finally:
+        for function, processor in zip(functions, before, strict=True):
+            function.processor = processor
 
 
 def _plain(item: Mapping[str, dict[str, Any]]) -> Item:
