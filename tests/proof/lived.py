@@ -126,7 +126,8 @@ class Lived:
         world.shuffled = lambda queue: chance.sample(queue, len(queue))
         table, outside = self.house.table, self.house.outside
         table.lag = lambda pending: min(pending, chance.choice((0, 0, 0, 1, 3)))
-        table.part = outside.part = lambda count: count if chance.random() < 0.95 else chance.randint(1, count)
+        table.part = lambda count: count if chance.random() < 0.95 else chance.randint(1, count)
+        outside.part = lambda count: count if chance.random() < 0.95 else chance.randrange(count)
         self.house.faults.draw = lambda operation: self._drawn(operation, grim)
         self.house.faults.meanwhile = self._meanwhile
 

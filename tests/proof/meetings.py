@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from shared.ledger import LEASE
+from tests.proof.faults import Fault
 from tests.proof.flows import (
     DAY,
     HOUR,
@@ -52,6 +53,7 @@ class Meeting:
     then: Step = lambda _: None
     playbook: Playbooks = lambda _: a_playbook()
     starts_at: datetime = START
+    ses_tells: bool = True
 
 
 @dataclass
@@ -65,7 +67,7 @@ class Met:
 def meet(meeting: Meeting, house: House, *, at_most: int | None = None) -> Met:
     """Try a meeting at each call of the one; `at_most`: stop after so many violations."""
     met = Met()
-    with World(house, meeting.playbook(house), meeting.starts_at) as world:
+    with World(house, meeting.playbook(house), meeting.starts_at, ses_tells=meeting.ses_tells) as world:
         meeting.before(world)
         start = world.snapshot()
         orders = [_end(meeting, world, start, [first, second]) for first, second in _orders(meeting)]
@@ -208,6 +210,23 @@ def _mailer(world: World) -> None:
     world.deliver_mail(1)
 
 
+def _put_off(world: World) -> None:
+    """SES was asked too much of, and the mail's next moment has come."""
+    _a_mail_waits(world)
+    _put_off_again(world)
+    [world.now] = [due_at for programme, due_at in world.due() if programme == "mail"]
+
+
+def _put_off_again(world: World) -> None:
+    """Whatever is in the queue is put off once more."""
+    faults = world.house.faults
+    faults.draw = lambda operation: Fault.THROTTLED if operation == "SendEmail" else None
+    try:
+        world.deliver_mail(10)
+    finally:
+        faults.draw = lambda _: None
+
+
 def _bounces(world: World) -> None:
     """The mail of the day before bounced for good."""
     world.queues.told.append(world.told("bounce_permanent", "ses-0", f"onboarding-welcome-{an_id('ada')}-1"))
@@ -246,7 +265,14 @@ MEETINGS = {
         Meeting(name="two batches, one member", before=_two_days, one=_batch(0), other=_batch(2)),
         Meeting(name="a reaction and an unsubscribe", before=_two_batches, one=_batch(0), other=_refuses),
         Meeting(name="a tick and a tick", before=one_joined, one=_tick("onboarding"), other=_tick("onboarding")),
-        Meeting(name="a mail twice", before=_twice_queued, one=_mailer, other=_mailer),
+        Meeting(name="a mail twice", before=_twice_queued, one=_mailer, other=_mailer, ses_tells=False),
+        Meeting(
+            name="a follow-up and a mail put off again",
+            before=_put_off,
+            one=_tick("mail_followups"),
+            other=_put_off_again,
+            quiet_after=6 * HOUR,
+        ),
         Meeting(
             name="a mail twice, overslept", before=_twice_queued, one=_mailer, other=_mailer, overslept=LEASE + MINUTE
         ),

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import atexit
+import os
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cache
 
+from tests.builders import ROOT
 from tests.proof.exhaustive import prove
 from tests.proof.flows import FLOWS, told_by_receiver
 from tests.proof.house import House, opened
 from tests.proof.meetings import MEETINGS, meet
-from tests.proof.mutants import MUTANTS, SEEDS, Mutant, without
+from tests.proof.mutants import MUTANTS, SEEDS, TESTS, Mutant, without
 from tests.proof.seeds import Outcome, run
 from tests.proof.verdicts import summary
 from tests.proof.world import Restless
@@ -73,6 +77,8 @@ def _lived(seed: int) -> Outcome:
 def hunt(number: int) -> Found:
     """A guard taken away: `wrong` is by what that was found, empty where it was not."""
     mutant = MUTANTS[number]
+    if mutant.by.startswith(TESTS):
+        return Found(mutant.guard, {}, [mutant.by.rpartition("::")[2]] if _fails(mutant) else [])
     house = _house()
     with without(mutant):
         if mutant.by != SEEDS:
@@ -81,6 +87,15 @@ def hunt(number: int) -> Found:
             if _lived(seed).wrong:
                 return Found(mutant.guard, {}, [f"seed {seed}"])
     return Found(mutant.guard, {}, [])
+
+
+def _fails(mutant: Mutant) -> bool:
+    """Whether a test fails without a guard, in a process of its own."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.proof.unguarded", mutant.by]
+    told = subprocess.run(
+        command, cwd=ROOT, env=os.environ | {"UNGUARDED": mutant.guard}, check=False, capture_output=True, text=True
+    )
+    return told.returncode == 1 and " failed" in told.stdout
 
 
 def _breaks(mutant: Mutant, house: House) -> bool:
