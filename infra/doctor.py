@@ -8,11 +8,10 @@ from __future__ import annotations
 import io
 import json
 import urllib.request
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
 from zipfile import ZipFile
 
 import boto3
@@ -21,8 +20,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from rich.table import Column, Table
 from rich.text import Text
 
-from infra import ROOT, findings
-from infra.findings import PATIENCE, Finding
+from infra import ROOT, findings, records
+from infra.findings import Finding
 from infra.letters import QUEUES, function_name
 from infra.local.stack import STACK
 from infra.operate import deployed, now_of, outputs, region
@@ -30,10 +29,9 @@ from infra.terminal import Json, PlaybookFile, StackName, TableName, out, print_
 from shared.app import QUICK
 from shared.errors import FlywheelError
 from shared.members import zone_of
-from shared.model import Send, SendStatus
 from shared.playbook import Playbook
 from shared.store import Store
-from shared.store.keys import AGENDA_SHARDS
+from shared.watching import balance, oldest_due
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -42,13 +40,10 @@ if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
     from mypy_boto3_sqs import SQSClient
 
-DAYS = 7
-"""How many days of the ledger are balanced."""
-
 EVER = timedelta(days=400)
 """How far back a measured day tells that measuring has begun."""
 
-TICKS = 5
+TICKS = 6
 """The schedules that do not depend on the playbook."""
 
 MAPPINGS = 3
@@ -74,7 +69,7 @@ Fetch = Callable[[str], bytes]
 class Patient:
     """A deployed stack and what is known of it: `outputs` by name, the playbook here, and the time there.
 
-    `fetch` gets what an address of AWS's holds.
+    `fetch` gets what an address of AWS's holds; `lookup` asks the DNS, where that is wanted.
     """
 
     stack: str
@@ -83,6 +78,10 @@ class Patient:
     outputs: Mapping[str, str]
     now: datetime
     fetch: Fetch
+    lookup: records.Lookup | None = None
+
+
+Dns = Annotated[bool, typer.Option("--dns", help="Also look up DMARC, DKIM and SPF of the senders' domains.")]
 
 
 def doctor(
@@ -90,15 +89,16 @@ def doctor(
     table: TableName = None,
     stack: StackName = STACK,
     playbook: PlaybookFile = ROOT / "playbook.yaml",
+    dns: Dns = False,
     as_json: Json = False,
 ) -> None:
     """Look whether everything is well: one screen; the exit code is 1 when something has to be done, for cron."""
     rules = read_playbook(playbook)
     with deployed(table=table, stack=stack) as store:
         told = outputs(OUTPUTS, stack)
-        found = examine(
-            Patient(stack=stack, store=store, playbook=rules, outputs=told, now=now_of(store), fetch=_fetch)
-        )
+        lookup = records.looking() if dns else None
+        patient = Patient(stack=stack, store=store, playbook=rules, outputs=told, now=now_of(store), fetch=_fetch)
+        found = examine(replace(patient, lookup=lookup))
     if as_json:
         print_json({"well": not findings.worst(found), "findings": [asdict(finding) for finding in found]})
     else:
@@ -124,26 +124,12 @@ def _seen(name: str, check: Check, patient: Patient) -> list[Finding]:
 
 
 def _agenda(patient: Patient) -> Finding:
-    oldest = {name: at for name in PATIENCE if (at := _oldest_due(name, patient))}
-    return findings.agenda(oldest, patient.now)
-
-
-def _oldest_due(programme: str, patient: Patient) -> datetime | None:
-    """When the oldest due item of a programme was due; two items a shard, for one may be its plan."""
-    pages = (next(patient.store.due(programme, shard, patient.now, 2)) for shard in range(AGENDA_SHARDS))
-    return min((due.due_at for _, dues in pages for due in dues), default=None)
+    return findings.agenda(oldest_due(patient.store, patient.now), patient.now)
 
 
 def _ledger(patient: Patient) -> list[Finding]:
-    statuses: defaultdict[date, Counter[SendStatus]] = defaultdict(Counter)
-    opened: list[str] = []
-    for line in patient.store.planned(patient.now - timedelta(days=DAYS), patient.now):
-        statuses[line.planned_at.astimezone(UTC).date()][line.status] += 1
-        if line.status not in findings.FINAL:
-            opened.append(str(line.send_id))
-    # As of now, for the index may lag behind what has just been settled.
-    now_open: list[Send] = [send for send in patient.store.sends(opened).values() if send.status not in findings.FINAL]
-    return [findings.ledger(statuses, now_open, patient.now), findings.parked(statuses)]
+    mails = balance(patient.store, patient.now)
+    return [findings.ledger(mails), findings.parked(mails)]
 
 
 def _marketing(patient: Patient) -> Finding:
@@ -234,6 +220,21 @@ def _identities(patient: Patient) -> list[Finding]:
     return [findings.identity(domain, client.get_email_identity(EmailIdentity=domain)) for domain in domains]
 
 
+def _records(patient: Patient) -> list[Finding]:
+    """What the DNS says of each sender's domain; nothing where it is not to be asked."""
+    if patient.lookup is None:
+        return []
+    client: SESV2Client = _client("sesv2")
+    sent = client.get_account().get("SendQuota", {}).get("SentLast24Hours", 0)
+    domains = patient.outputs["SenderDomains"].split(",")
+    told = {domain: client.get_email_identity(EmailIdentity=domain) for domain in domains}
+    return [
+        finding
+        for domain, identity in told.items()
+        for finding in records.examine(domain, identity, sent=sent, lookup=patient.lookup)
+    ]
+
+
 # --- what was set --------------------------------------------------------------------------------
 
 
@@ -275,6 +276,7 @@ CHECKS: dict[str, Check] = {
     "ses": _account,
     "reputation": _reputation,
     "identities": _identities,
+    "dns": _records,
     "secrets": _secrets,
     "schedules and mappings": _triggers,
     "playbook": _playbook,

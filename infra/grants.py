@@ -94,6 +94,12 @@ TABLE: Mapping[str, Sequence[Touched]] = {
         _agenda("onboarding", "reengagement", "referrals"),
         Touched(operations=("Query",), keys=(A_DAY,), index="sends"),
     ],
+    # It reads, and does no more: how late what is due, and which mails are open.
+    "watch": [
+        Touched(operations=("BatchGetItem",), keys=(MEMBER,)),
+        _agenda("onboarding", "reengagement", "referrals", "reward_notices", "mail"),
+        Touched(operations=("Query",), keys=(A_DAY,), index="sends"),
+    ],
 }
 """What each function of functions/ touches."""
 

@@ -93,7 +93,17 @@ def definition() -> dict[str, Any]:
 
 
 def _alarm(scope: Construct, machine: sfn.StateMachine, alarm_topic_arn: str | None) -> None:
-    alarm = machine.metric_failed(period=Duration.minutes(5), statistic="Sum").create_alarm(
+    """One alarm for all the ways in which a run can end without its figures."""
+    period = Duration.minutes(5)
+    ended = {
+        "failed": machine.metric_failed(period=period, statistic="Sum"),
+        "timed_out": machine.metric_timed_out(period=period, statistic="Sum"),
+        "aborted": machine.metric_aborted(period=period, statistic="Sum"),
+    }
+    lost = cloudwatch.MathExpression(
+        expression=" + ".join(f"FILL({name}, 0)" for name in ended), using_metrics=dict(ended), period=period
+    )
+    alarm = lost.create_alarm(
         scope,
         "LargeDaysFailedAlarm",
         alarm_description=described("A large day could not be measured; the next tick tries again", "rollup-missing"),

@@ -39,8 +39,11 @@ from infra.observability import Watched, watch
 from shared.errors import UsageError
 from shared.playbook import Report, ReportKind
 
-TICKING = ("onboarding", "reengagement", "referral_rewards", "mail_followups", "metrics_rollup", "manager_report")
-"""Those that a schedule wakes, to take what is due."""
+TICKING = (
+    *("onboarding", "reengagement", "referral_rewards", "mail_followups", "metrics_rollup", "manager_report"),
+    "watch",
+)
+"""Those that a schedule wakes, to take what is due, or to see whether it was taken."""
 
 STREAM = ("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator")
 
@@ -57,6 +60,7 @@ TIMEOUTS = {
     "mail_feedback": Duration.seconds(30),
     "metrics_rollup": measuring.TIMEOUT,
     "manager_report": reports_stack.TIMEOUT,
+    "watch": Duration.minutes(5),
 }
 """One for each module of functions/: those that a person or a platform waits for, and those that work off a pile."""
 
@@ -214,6 +218,8 @@ class Flywheel(cdk.Stack):
         self._tick("referral_rewards", scheduler.ScheduleExpression.rate(Duration.minutes(5)))
         # Some minutes past, so that what happened at the end of a day has been reacted to.
         self._tick("metrics_rollup", scheduler.ScheduleExpression.cron(minute="7"))
+        # Between two quarters, when what fell due on one has been taken.
+        self._tick("watch", scheduler.ScheduleExpression.cron(minute="10"))
         self.functions["reward_notices"].add_event_source(
             sources.SqsEventSource(self.reward_queue, batch_size=1, report_batch_item_failures=True, max_concurrency=2)
         )

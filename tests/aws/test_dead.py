@@ -18,21 +18,23 @@ import pytest
 from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
-from functions import react
+from functions import mail_feedback, mailer, onboarding, react, reward_notices
 from infra import dead
 from infra.letters import QUEUES, Letter
 from infra.redrive import HELD, Queues, Redrive, StillFails, invoking
 from shared.app import QUICK, App
-from shared.model import Identity, member_id_of
-from tests.aws.conftest import Run, Wire
+from shared.model import Identity, RewardNotice, SendStatus, member_id_of
+from tests import ses_events
+from tests.aws.conftest import Clock, Run, Wire
 from tests.aws.test_functions import Context
 from tests.aws.test_operate import a_stack
-from tests.builders import JOINED, a_planned_mail, at, joined, posted
+from tests.builders import JOINED, a_member, a_planned_mail, a_send, an_enrolment, at, joined, posted
+from tests.store.test_facts import a_reward
 from tests.unit.test_letters import ARN, NAME, failed_batch, failed_invocation
 
 ADA = member_id_of(Identity("slack", "U1"))
 REACT = "Flywheel-react1A2B-xYz"
-OURS = (REACT, NAME)
+OURS = (REACT, NAME, NAME.replace("onboarding", "mail_feedback"))
 
 
 @pytest.fixture
@@ -298,6 +300,81 @@ class TestRedrive:
         put(urls, "DeadReward", "{}")
         with replace(queues, most=10).letters() as letters:
             assert Counter(letter.queue for letter in letters) == {"DeadMail": 10, "DeadReward": 1}
+
+
+class TestTwice:
+    """A letter that is redriven and one more of the same change nothing that the first has not."""
+
+    @pytest.fixture
+    def again(self, app: App, queues: Queues, monkeypatch: pytest.MonkeyPatch) -> Redrive:
+        """Everything needed to try letters again, with the real functions."""
+        for function in (mail_feedback, mailer, onboarding, reward_notices):
+            monkeypatch.setattr(function, "app", lambda: app)
+        monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Flywheel")
+        monkeypatch.setattr(onboarding.metrics.provider, "namespace", "Flywheel")
+
+        def invoke(function: str, payload: Mapping[str, Any]) -> None:
+            which = mail_feedback if "mail_feedback" in function else onboarding
+            which.handler(dict(payload), Context())
+
+        streams = boto3.client("dynamodbstreams", region_name=None, config=QUICK)
+        return Redrive(queues=queues, streams=streams, invoke=invoke, store=app.store, functions=OURS)
+
+    def test_a_mail_goes_once(self, again: Redrive, urls: dict[str, str], app: App, clock: Clock, wire: Wire) -> None:
+        clock.now = at("2030-01-02T09:00Z")
+        app.store.create_member(a_member())
+        letter = a_planned_mail("welcome", planned_at=clock.now).model_dump_json()
+        for _ in range(2):
+            put(urls, "DeadMail", letter)
+            redrive_all(again)
+            worked_off(urls["MailQueueUrl"], mailer)
+        assert len(wire.mails) == 1
+        assert bodies(urls["MailQueueUrl"]) == []
+
+    def test_a_reward_is_told_of_once(self, again: Redrive, urls: dict[str, str], app: App, wire: Wire) -> None:
+        app.store.create_member(a_member())
+        app.store.grant(a_reward())
+        letter = RewardNotice(member_id=a_member().id, rule="badge", about="granted").model_dump_json()
+        for _ in range(2):
+            put(urls, "DeadReward", letter)
+            redrive_all(again)
+            worked_off(urls["RewardQueueUrl"], reward_notices)
+        assert len(wire.bus) == 1
+        assert len(bodies(urls["MailQueueUrl"])) == 1
+
+    def test_a_tick_takes_what_is_due_once(self, again: Redrive, urls: dict[str, str], app: App, clock: Clock) -> None:
+        clock.now = at("2030-01-02T09:00Z")
+        app.store.create_member(a_member())
+        app.store.arm(an_enrolment())
+        for _ in range(2):
+            put(urls, "DeadSchedules", {"scheduled_time": "2030-01-02T09:00:00Z"}, TARGET_ARN=ARN)
+            redrive_all(again)
+        assert len(bodies(urls["MailQueueUrl"])) == 1
+
+    def test_a_bounce_is_noted_once(self, again: Redrive, urls: dict[str, str], app: App, clock: Clock) -> None:
+        clock.now = at("2030-01-01T12:10Z")
+        app.store.create_member(a_member())
+        app.store.skip(a_send("welcome", status=SendStatus.SENT))
+        bounce = ses_events.event("bounce_permanent")
+        function = ARN.replace("onboarding", "mail_feedback")
+        seen: list[tuple[Any, Any]] = []
+        for _ in range(2):
+            put(urls, "DeadFeedback", bounce, TARGET_ARN=function)
+            redrive_all(again)
+            seen.append((app.store.member(a_member().id), app.store.ledger(a_member().id).sends))
+        assert seen[0] == seen[1]
+        assert seen[0][0].suppressions
+        assert app.store.pulse("bounce", JOINED, JOINED + timedelta(days=30)) == 1
+
+
+def worked_off(url: str, function: Any) -> None:
+    """Give a queue's messages to the function that reads it, and take them out."""
+    sqs = boto3.client("sqs")
+    for message in sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", []):
+        record = {"messageId": message["MessageId"], "body": message["Body"], "eventSource": "aws:sqs"}
+        answer = function.handler({"Records": [record | {"attributes": {}, "messageAttributes": {}}]}, Context())
+        assert answer == {"batchItemFailures": []}
+        sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
 
 
 @pytest.mark.usefixtures("wire")

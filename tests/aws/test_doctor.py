@@ -17,9 +17,11 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from infra import doctor, findings
+from infra import doctor, records
 from infra.findings import Finding
 from infra.letters import QUEUES
+from infra.records import Unanswered
+from shared import balance
 from shared.app import QUICK, App
 from shared.model import Due, Pause, SendStatus
 from shared.rollups import Rollup
@@ -55,7 +57,7 @@ AWS_SAYS: dict[str, list[tuple[str, dict[str, Any]]]] = {
             {
                 "Schedules": [
                     {"Name": f"s{number}", "State": "ENABLED", "Target": {"Arn": f"{ARN}Flywheel-onboarding-x"}}
-                    for number in range(8)
+                    for number in range(9)
                 ]
                 + [{"Name": "theirs", "State": "DISABLED", "Target": {"Arn": f"{ARN}payroll"}}]
             },
@@ -140,19 +142,19 @@ class TestExamine:
     def test_a_healthy_stack_needs_nobody(self, patient: doctor.Patient) -> None:
         found = doctor.examine(patient)
         assert states(found) == {}
-        assert len(found) == len(doctor.CHECKS) + 2  # parked mails, and mappings beside schedules
+        assert len(found) == len(doctor.CHECKS) + 1  # parked mails, and mappings beside schedules; but not the DNS
 
     def test_a_dead_letter_is_found(self, patient: doctor.Patient, told: dict[str, str]) -> None:
         boto3.client("sqs").send_message(QueueUrl=told["DeadLogQueueUrl"], MessageBody="{}")
         assert states(doctor.examine(patient)) == {"dead letters": "act"}
 
     def test_an_overdue_item_of_any_programme_is_found(self, patient: doctor.Patient, app: App) -> None:
-        for programme in findings.PATIENCE:
+        for programme in balance.PATIENCE:
             app.store.arm(a_due(programme, NOW - timedelta(hours=1)))
         app.store.set_plan("onboarding", 0, "a plan")
         [agenda] = [finding for finding in doctor.examine(patient) if finding.name == "agenda"]
         assert agenda.state == "act"
-        assert set(agenda.facts) == set(findings.PATIENCE)
+        assert set(agenda.facts) == set(balance.PATIENCE)
 
     def test_a_lost_claim_and_a_parked_mail_are_found(self, patient: doctor.Patient, app: App) -> None:
         lost = {"status": SendStatus.CLAIMED, "token": "t", "lease_until": JOINED}
@@ -174,6 +176,21 @@ class TestExamine:
     def test_another_playbook_than_the_deployed_is_found(self, patient: doctor.Patient) -> None:
         edited = replace(patient, fetch=lambda _: bundled(changed=True))
         assert states(doctor.examine(edited)) == {"playbook": "look"}
+
+    def test_the_dns_is_asked_only_where_that_is_wanted(
+        self, patient: doctor.Patient, aws_says: dict[str, Stubber]
+    ) -> None:
+        for operation, answer in AWS_SAYS["sesv2"]:
+            aws_says["sesv2"].add_response(operation, deepcopy(answer))
+        asked: list[str] = []
+
+        def lookup(name: str, kind: str) -> list[str]:
+            asked.append(f"{kind} {name}")
+            return []
+
+        found = doctor.examine(replace(patient, lookup=lookup))
+        assert states(found) == {"DMARC of community.example.com": "look", "DKIM of community.example.com": "look"}
+        assert asked == [f"TXT _dmarc.{name}" for name in ("community.example.com", "example.com")]
 
 
 class TestUnseen:
@@ -215,6 +232,21 @@ class TestCommand:
         boto3.client("sqs").send_message(QueueUrl=told["DeadLogQueueUrl"], MessageBody="{}")
         code, screen = run()
         assert (code, "docs/runbooks/dead-letters.md" in screen) == (1, True)
+
+    def test_an_option_has_the_dns_asked(
+        self, run: Any, aws_says: dict[str, Stubber], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for operation, answer in AWS_SAYS["sesv2"]:
+            aws_says["sesv2"].add_response(operation, deepcopy(answer))
+
+        def silent(name: str, kind: str) -> list[str]:
+            raise Unanswered(f"the DNS did not answer for {kind} {name}")
+
+        monkeypatch.setattr(records, "looking", lambda: silent)
+        code, said = run("--dns", "--json")
+        [unseen] = [one for one in json.loads(said)["findings"] if one["state"] == "unseen"]
+        assert (code, unseen["name"]) == (1, "DMARC of community.example.com")
+        assert unseen["text"] == "the DNS did not answer for TXT _dmarc.community.example.com"
 
     @pytest.mark.usefixtures("aws_says")
     def test_scripts_read_json(self, run: Any) -> None:

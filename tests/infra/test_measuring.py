@@ -63,11 +63,15 @@ def test_a_tick_has_the_time_and_the_processor_to_measure(template: Template) ->
     assert (function["Timeout"], function["MemorySize"]) == (900, 1769)
 
 
-def test_a_run_that_fails_raises_an_alarm(template: Template, other_template: Template) -> None:
+def test_a_run_that_ends_without_its_figures_raises_an_alarm(template: Template, other_template: Template) -> None:
     for one in (template, other_template):
-        alarms = [
+        [alarm] = [
             alarm
-            for alarm in of_type(one, "AWS::CloudWatch::Alarm").values()
-            if alarm["MetricName"] == "ExecutionsFailed"
+            for name, alarm in of_type(one, "AWS::CloudWatch::Alarm").items()
+            if name.startswith("LargeDaysFailed")
         ]
-        assert len(alarms) == 1
+        watched = [part["MetricStat"]["Metric"] for part in alarm["Metrics"] if "MetricStat" in part]
+        assert {one["MetricName"] for one in watched} == {
+            f"Executions{how}" for how in ("Failed", "TimedOut", "Aborted")
+        }
+        assert {part["Expression"].count("FILL(") for part in alarm["Metrics"] if "Expression" in part} == {3}
