@@ -196,7 +196,7 @@ class Redrive:
         if len(keys) >= batch.count:
             return self.store.entries(keys), True
         # Everything that came then, theirs and others': fewer than the batch had are not all of it, for some reason.
-        came = self.store.received(batch.since - LEEWAY, batch.until + LEEWAY)
+        came = list(self.store.received(batch.since - LEEWAY, batch.until + LEEWAY))
         return came, len(came) >= batch.count
 
     def _keys(self, batch: Batch) -> list[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, timedelta
+from itertools import chain
 
 from shared.events import CommunityEvent
 from shared.model import Identity
@@ -60,12 +61,16 @@ class Log(Table):
                 attributes, self._query(KeyConditionExpression="pk = :pk", ExpressionAttributeValues=partition)
             )
 
-    def received(self, since: datetime, until: datetime) -> list[Attributes]:
+    def received(self, since: datetime, until: datetime) -> Iterator[Attributes]:
         """Every item of the log that was received from `since` to `until`, both included, whenever it had happened."""
-        days = (since.date() + timedelta(days=number) for number in range((until.date() - since.date()).days + 1))
-        of_these_days = [entry for day in days for entry in self.entries_of(day)]
-        came = of_these_days + self.entries(self._late(since, until))
-        return list({_key_of(entry): entry for entry in came if since <= _received_at(entry) <= until}.values())
+        days = [since.date() + timedelta(days=number) for number in range((until.date() - since.date()).days + 1)]
+        for entry in chain.from_iterable(map(self.entries_of, days)):
+            if since <= _received_at(entry) <= until:
+                yield entry
+        # An event of these days that came on another of them stands in both.
+        read = {keys.log_partition(day, shard) for day in days for shard in range(keys.LOG_SHARDS)}
+        late = [where for where in self._late(since, until) if where[0] not in read]
+        yield from (entry for entry in self.entries(late) if since <= _received_at(entry) <= until)
 
     def _late(self, since: datetime, until: datetime) -> Iterator[keys.Key]:
         """The keys of what came in these hours and is filed under another day than that of its coming."""
@@ -81,10 +86,6 @@ def _if_late(event: CommunityEvent) -> dict[str, str]:
     """What has an event found by when it came, where that is not the UTC day that it is filed under."""
     late = event.occurred_at.date() != event.received_at.date()
     return {"came_in": keys.came_in(event.received_at)} if late else {}
-
-
-def _key_of(entry: Attributes) -> tuple[str, str]:
-    return entry["pk"]["S"], entry["sk"]["S"]
 
 
 def _received_at(entry: Attributes) -> datetime:
