@@ -16,7 +16,7 @@ from zipfile import ZipFile
 
 import boto3
 import typer
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -27,7 +27,6 @@ from infra.local.stack import STACK
 from infra.operate import deployed, now_of, outputs, region
 from infra.terminal import Json, PlaybookFile, StackName, TableName, out, print_json, read_playbook
 from shared.app import QUICK
-from shared.errors import FlywheelError
 from shared.members import zone_of
 from shared.playbook import Playbook
 from shared.store import Store
@@ -42,6 +41,12 @@ if TYPE_CHECKING:
 
 EVER = timedelta(days=400)
 """How far back a measured day tells that measuring has begun."""
+
+LATELY = timedelta(days=7)
+"""How far back it is looked for events, where no day was measured yet."""
+
+IN_HANDS = "ApproximateNumberOfMessagesNotVisible"
+"""Messages that were received and neither deleted nor given back."""
 
 TICKS = 6
 """The schedules that do not depend on the playbook."""
@@ -58,6 +63,7 @@ OUTPUTS = (
     "RewardsSecretArn",
     "SenderDomains",
     "MailFeedbackFunction",
+    "Functions",
 )
 
 COLOURS = {"fine": "green", "look": "yellow", "act": "red", "unseen": "magenta"}
@@ -72,13 +78,17 @@ class Patient:
     `fetch` gets what an address of AWS's holds; `lookup` asks the DNS, where that is wanted.
     """
 
-    stack: str
     store: Store
     playbook: Playbook
     outputs: Mapping[str, str]
     now: datetime
     fetch: Fetch
     lookup: records.Lookup | None = None
+
+    @property
+    def functions(self) -> frozenset[str]:
+        """The names of the stack's own functions."""
+        return frozenset(self.outputs["Functions"].split(","))
 
 
 Dns = Annotated[bool, typer.Option("--dns", help="Also look up DMARC, DKIM and SPF of the senders' domains.")]
@@ -97,7 +107,7 @@ def doctor(
     with deployed(table=table, stack=stack) as store:
         told = outputs(OUTPUTS, stack)
         lookup = records.looking() if dns else None
-        patient = Patient(stack=stack, store=store, playbook=rules, outputs=told, now=now_of(store), fetch=_fetch)
+        patient = Patient(store=store, playbook=rules, outputs=told, now=now_of(store), fetch=_fetch)
         found = examine(replace(patient, lookup=lookup))
     if as_json:
         print_json({"well": not findings.worst(found), "findings": [asdict(finding) for finding in found]})
@@ -114,7 +124,7 @@ def examine(patient: Patient) -> list[Finding]:
 def _seen(name: str, check: Check, patient: Patient) -> list[Finding]:
     try:
         found = check(patient)
-    except (ClientError, BotoCoreError, FlywheelError, OSError, NotImplementedError) as exc:
+    except Exception as exc:  # noqa: BLE001 - what is broken here may be what is to be found; the others are still told
         code = exc.response["Error"]["Code"] if isinstance(exc, ClientError) else type(exc).__name__
         return [Finding(name=name, state="unseen", text=f"could not be asked: {code}")]
     return found if isinstance(found, list) else [found]
@@ -139,15 +149,23 @@ def _marketing(patient: Patient) -> Finding:
 
 def _measured(patient: Patient) -> Finding:
     today = patient.now.astimezone(UTC).date()
-    days = [rollup.day for rollup in patient.store.rollups(today - EVER, today)]
-    return findings.measured(days, zone=zone_of(None, patient.playbook), now=patient.now)
+    days = [rollup.day for rollup in patient.store.rollups(today - EVER, today) if rollup.closed]
+    since_yesterday = not days and _came_by(patient.now - timedelta(days=1), patient)
+    zone = zone_of(None, patient.playbook)
+    return findings.measured(days, since_yesterday=since_yesterday, zone=zone, now=patient.now)
+
+
+def _came_by(moment: datetime, patient: Patient) -> bool:
+    """Whether any event had come by then, of those that came on one of some days before it."""
+    return any(True for _ in patient.store.received(moment - LATELY, moment))
 
 
 # --- what moves ----------------------------------------------------------------------------------
 
 
 def _dead(patient: Patient) -> Finding:
-    return findings.dead({queue: _waiting(patient, queue) for queue in QUEUES})
+    # Also those that are being looked at, or were when a command was killed: nobody sees them for up to 15 minutes.
+    return findings.dead({queue: _waiting(patient, queue) + _waiting(patient, queue, IN_HANDS) for queue in QUEUES})
 
 
 def _queues(patient: Patient) -> Finding:
@@ -158,15 +176,14 @@ def _queues(patient: Patient) -> Finding:
     return findings.queues(waiting, {queue: timedelta(seconds=age) for queue, age in ages.items() if age is not None})
 
 
-def _waiting(patient: Patient, queue: str) -> int:
+def _waiting(patient: Patient, queue: str, name: Any = "ApproximateNumberOfMessages") -> int:  # noqa: ANN401 - a literal
     client: SQSClient = _client("sqs")
-    name: Any = "ApproximateNumberOfMessages"
     told = client.get_queue_attributes(QueueUrl=patient.outputs[f"{queue}QueueUrl"], AttributeNames=[name])
     return int(told["Attributes"][name])
 
 
 def _stream(patient: Patient) -> Finding:
-    [reacting] = {name for name, source, _ in _mappings(patient) if ":dynamodb:" in source} or {""}
+    reacting = next((name for name, source, _ in _mappings(patient) if ":dynamodb:" in source), "")
     age = _latest("AWS/Lambda", "IteratorAge", patient, FunctionName=reacting)
     return findings.stream(timedelta(milliseconds=age) if age is not None else None)
 
@@ -185,7 +202,7 @@ def _schedules(patient: Patient) -> Iterator[tuple[str, str]]:
     client: EventBridgeSchedulerClient = _client("scheduler")
     for page in client.get_paginator("list_schedules").paginate():
         for schedule in page["Schedules"]:
-            if function_name(schedule["Target"]["Arn"]).startswith(f"{patient.stack}-"):
+            if function_name(schedule["Target"]["Arn"]) in patient.functions:
                 yield schedule["Name"], schedule["State"]
 
 
@@ -198,7 +215,7 @@ def _mappings(patient: Patient) -> list[tuple[str, str, str]]:
         for one in page["EventSourceMappings"]
     ]
     told = [(function_name(one["FunctionArn"]), one["EventSourceArn"], one["State"]) for one in found]
-    return [one for one in told if one[0].startswith(f"{patient.stack}-")]
+    return [one for one in told if one[0] in patient.functions]
 
 
 # --- mail ----------------------------------------------------------------------------------------
@@ -239,20 +256,17 @@ def _records(patient: Patient) -> list[Finding]:
 
 
 def _secrets(patient: Patient) -> Finding:
-    webhooks, links, rewards = (_secret(patient, name) for name in ("Webhook", "Links", "Rewards"))
-    return findings.secrets(
-        webhooks,
-        patient.playbook.platforms,
-        links=links.get("current") in links,
-        rewards=bool(rewards.get("current")),
-    )
+    told = {name: _secret(patient, name) for name in ("Webhook", "Links", "Rewards")}
+    return findings.secrets(told, patient.playbook.platforms)
 
 
-def _secret(patient: Patient, name: str) -> dict[str, Any]:
+def _secret(patient: Patient, name: str) -> Any:  # noqa: ANN401 - whatever JSON it is, None when it is none
     client: SecretsManagerClient = _client("secretsmanager")
     told = client.get_secret_value(SecretId=patient.outputs[f"{name}SecretArn"])
-    found: dict[str, Any] = json.loads(told["SecretString"])
-    return found
+    try:
+        return json.loads(told["SecretString"])
+    except (KeyError, ValueError):
+        return None
 
 
 def _playbook(patient: Patient) -> Finding:

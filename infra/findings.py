@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from pydantic import JsonValue
 
 from infra.resume import because, clock
-from shared.balance import Balance, overdue
+from shared.balance import OLD_IN_QUEUE, Balance, overdue
 from shared.localtime import local_day
 from shared.model import Pause, SendStatus
 from shared.playbook import Breaker
@@ -22,8 +22,6 @@ from shared.playbook import Breaker
 State = Literal["fine", "look", "act", "unseen"]
 
 OLD_IN_STREAM, VERY_OLD_IN_STREAM = timedelta(minutes=5), timedelta(hours=1)
-OLD_IN_QUEUE = timedelta(hours=2)
-"""As long as a very large mailing takes at the rate that SES gives a new account."""
 
 ROLLED_BY = timedelta(hours=3)
 """How long after midnight the day that is over must have been measured."""
@@ -86,12 +84,15 @@ def marketing(pause: Pause | None, rules: Breaker, *, zone: ZoneInfo, now: datet
     return Finding(name="marketing mail", state="act", text=told, runbook="breaker-tripped")
 
 
-def measured(days: Collection[date], *, zone: ZoneInfo, now: datetime) -> Finding:
-    """Whether the last local day that must have been measured has been."""
+def measured(days: Collection[date], *, since_yesterday: bool, zone: ZoneInfo, now: datetime) -> Finding:
+    """Whether the last local day that must have been measured has been, once it was over.
+
+    `since_yesterday` is whether events have come for a day at least; it matters only where no day was measured.
+    """
     due = local_day(now - ROLLED_BY, zone) - timedelta(days=1)
     if due in days:
         return Finding(name="measuring", state="fine", text=f"{due} is measured")
-    if not days:
+    if not days and not since_yesterday:
         return Finding(name="measuring", state="look", text="no day has been measured yet", runbook="rollup-missing")
     return Finding(name="measuring", state="act", text=f"{due} is not measured", runbook="rollup-missing")
 
@@ -162,10 +163,19 @@ def identity(domain: str, told: Mapping[str, Any]) -> Finding:
     return Finding(name=domain, state=state, text=text, facts=facts)
 
 
-def secrets(webhooks: Mapping[str, Any], platforms: Iterable[str], *, links: bool, rewards: bool) -> Finding:
-    """Whether every platform of the playbook has a secret, and what we sign with is there."""
+def secrets(told: Mapping[str, Any], platforms: Iterable[str]) -> Finding:
+    """Whether every platform of the playbook has a secret, and what we sign with is there.
+
+    `told` is what the secrets `Webhook`, `Links` and `Rewards` hold: a JSON object each, or None for anything else.
+    """
+    broken = [name for name, held in told.items() if not isinstance(held, dict)]
+    if broken:
+        text = f"not a JSON object: {', '.join(f'{name}Secret' for name in broken)}"
+        return Finding(name="secrets", state="act", text=text, runbook="server-errors")
+    webhooks, links, rewards = (told[name] for name in ("Webhook", "Links", "Rewards"))
     missing = [f"of the platform {name}" for name in platforms if not webhooks.get(name)]
-    missing += [name for name, there in (("of links", links), ("of rewards", rewards)) if not there]
+    missing += [] if isinstance(links.get("current"), str) and links["current"] in links else ["of links"]
+    missing += [] if rewards.get("current") else ["of rewards"]
     if not missing:
         return Finding(name="secrets", state="fine", text="all there")
     return Finding(name="secrets", state="act", text=f"missing: {', '.join(missing)}")

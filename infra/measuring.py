@@ -27,7 +27,8 @@ TIMEOUT = Duration.minutes(15)
 MEMORY = 1769
 """MB: as much as brings a whole processor with it, for to measure is to compute."""
 
-WHOLE_RUN = Duration.hours(2)
+WHOLE_RUN = Duration.hours(3)
+"""Longer than a shard that runs out of its time takes to fail for good: six times 15 minutes, and 31 between them."""
 
 AGAIN = {"ErrorEquals": ["States.ALL"], "IntervalSeconds": 60, "MaxAttempts": 5, "BackoffRate": 2}
 """After an error, also while another tick is still rolling days up."""

@@ -312,6 +312,13 @@ class Flywheel(cdk.Stack):
             partition_key=dynamodb.Attribute(name="agenda", type=string),
             sort_key=dynamodb.Attribute(name="due_at", type=string),
         )
+        # Late events by the hour in which they came, for a batch of the stream that is looked for days after it.
+        table.add_global_secondary_index(
+            index_name="late",
+            partition_key=dynamodb.Attribute(name="came_in", type=string),
+            sort_key=dynamodb.Attribute(name="sk", type=string),
+            projection_type=dynamodb.ProjectionType.KEYS_ONLY,
+        )
         reports_stack.index_sends(table)
         return table
 
@@ -466,6 +473,7 @@ class Flywheel(cdk.Stack):
             "ConfigurationSet": self.configuration_set.configuration_set_name,
             "SenderDomains": ",".join(self._sender_domains()),
             "MailFeedbackFunction": self.functions["mail_feedback"].function_name,
+            "Functions": ",".join(function.function_name for function in self.functions.values()),
             **{f"Dead{name}QueueUrl": queue.queue_url for name, queue in self._dead_letter_queues().items()},
         }
         if self.domain:  # what a CNAME or alias record of the domain must point to

@@ -22,8 +22,11 @@ PATIENCE = {
 }
 """How long after its time an agenda item of each programme may still be there: some three ticks."""
 
-SETTLING = timedelta(hours=1)
-"""How long after its own time an open line of the ledger may stand: what looks again has looked by then."""
+OLD_IN_QUEUE = timedelta(hours=2)
+"""How long a message may wait in a queue: as long as a very large mailing takes at SES's rate for a new account."""
+
+SETTLING = OLD_IN_QUEUE + timedelta(minutes=15)
+"""How long after its own time an open line of the ledger may stand: something has looked again, and no queue is old."""
 
 FINAL = frozenset({SendStatus.SENT, SendStatus.SKIPPED, SendStatus.PARKED})
 

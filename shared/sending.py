@@ -72,10 +72,16 @@ def send_planned(planned: PlannedMail, app: App, now: datetime, *, pause: Pause 
         return _hand_over(claim, planned, mail, app, now)
 
 
+class NotAllFollowedUp(ExceptionGroup[Exception]):
+    """Why some sends could not be followed up; `verdicts` is how many of the others came out how."""
+
+    verdicts: Counter[str]
+
+
 def follow_up_all(app: App, now: datetime) -> Counter[str]:
     """Look again at every deferred or doubtful send that is due; how many came out how.
 
-    One that fails does not hold up the others: all errors are raised together at the end.
+    One that fails does not hold up the others: NotAllFollowedUp has all errors, at the end.
     """
     verdicts: Counter[str] = Counter()
     failed: list[Exception] = []
@@ -93,7 +99,9 @@ def follow_up_all(app: App, now: datetime) -> Counter[str]:
                     again[verdict.send_id] = due, verdict
             failed += _requeue(again, app)
     if failed:
-        raise ExceptionGroup(f"{len(failed)} sends could not be followed up", failed)
+        error = NotAllFollowedUp(f"{len(failed)} sends could not be followed up", failed)
+        error.verdicts = verdicts
+        raise error
     return verdicts
 
 

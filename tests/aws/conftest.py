@@ -183,7 +183,8 @@ def _create_table(name: str) -> None:
         TableName=name,
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[
-            {"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk", "agenda", "due_at", "planned_on")
+            {"AttributeName": name, "AttributeType": "S"}
+            for name in ("pk", "sk", "agenda", "due_at", "planned_on", "came_in")
         ],
         KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
         GlobalSecondaryIndexes=[
@@ -202,6 +203,14 @@ def _create_table(name: str) -> None:
                     {"AttributeName": "sk", "KeyType": "RANGE"},
                 ],
                 "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(LINE)},
+            },
+            {
+                "IndexName": "late",
+                "KeySchema": [
+                    {"AttributeName": "came_in", "KeyType": "HASH"},
+                    {"AttributeName": "sk", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
             },
         ],
     )

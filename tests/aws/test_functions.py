@@ -303,6 +303,16 @@ class TestSchedules:
         with pytest.raises(ExceptionGroup):
             mail_followups.handler(golden_input("schedules/tick"), Context())
 
+    def test_a_mail_that_was_parked_is_told_though_another_failed(self, app: App, told: Told) -> None:
+        doubted = a_send("welcome", status=SendStatus.UNKNOWN, at=JOINED - timedelta(hours=1), token="t")
+        app.store.skip(doubted)
+        for member_id, state in ((doubted.member_id, a_planned_mail("welcome").model_dump(mode="json")), ("mx", {})):
+            app.store.arm(Due(programme="mail", member_id=member_id, key="x", due_at=JOINED, state=state))
+        with pytest.raises(ExceptionGroup):
+            mail_followups.handler(golden_input("schedules/tick"), Context())
+        [figures] = [json.loads(line) for line in told.text().splitlines() if "SendsParked" in line]
+        assert (figures["SendsParked"], figures["SendsFollowedUp"]) == ([1.0], [1.0])
+
     @pytest.mark.parametrize(("resumed", "told_as"), [(None, 1.0), (JOINED, 0.0)])
     def test_paused_marketing_mail_is_told_each_minute(
         self, app: App, told: Told, resumed: datetime | None, told_as: float

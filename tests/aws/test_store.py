@@ -30,6 +30,30 @@ class TestLog:
         items = app.store._client.scan(TableName=app.settings.table)["Items"]
         assert [int(item["expires_at"]["N"]) for item in items] == [int((JOINED + timedelta(days=400)).timestamp())]
 
+    def test_what_came_between_two_moments_is_found_whenever_it_had_happened(self, app: App) -> None:
+        came = {
+            "before": JOINED - timedelta(seconds=1),
+            "first": JOINED,
+            "historic": JOINED,
+            "tomorrow's": JOINED,
+            "over midnight": JOINED + timedelta(hours=12),
+            "after": JOINED + timedelta(hours=12, seconds=1),
+        }
+        happened = came | {
+            "historic": JOINED - timedelta(days=900),
+            "tomorrow's": JOINED + timedelta(days=1),
+            "over midnight": JOINED + timedelta(hours=11),
+        }
+        app.store.log([posted(id=name, received_at=came[name], at=happened[name]) for name in came])
+        entries = app.store.received(JOINED, JOINED + timedelta(hours=12))
+        found = [entry["sk"]["S"].rpartition("#")[2] for entry in entries]
+        assert sorted(found) == ["first", "historic", "over midnight", "tomorrow's"]
+
+    def test_what_came_on_its_own_day_costs_no_place_in_the_index(self, app: App) -> None:
+        app.store.log([posted(), posted(id="slack:2", at=JOINED - timedelta(days=1), received_at=JOINED)])
+        index = app.store._client.scan(TableName=app.settings.table, IndexName="late")["Items"]
+        assert [item["came_in"]["S"] for item in index] == ["2030-01-01T12"]
+
     def test_one_person_s_day_reads_back_as_it_was_logged(self, app: App) -> None:
         mine, other = posted(), posted(id="slack:Ev3", actor="U10")
         app.store.log([mine, other, joined(at=at("2030-01-02T00:00Z"))])

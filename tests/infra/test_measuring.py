@@ -44,6 +44,14 @@ def test_the_machine_may_invoke_that_function_and_nothing_else(template: Templat
     assert allowed["Resource"] == {"Fn::GetAtt": [rollup_function(template), "Arn"]}
 
 
+def test_a_shard_that_runs_out_of_its_time_fails_before_the_run_does(template: Template) -> None:
+    definition = json.loads(machine(template)["DefinitionString"])
+    again = definition["States"]["Whole"]["Retry"][0]
+    waits = sum(again["IntervalSeconds"] * again["BackoffRate"] ** attempt for attempt in range(again["MaxAttempts"]))
+    longest = (again["MaxAttempts"] + 1) * functions(template)["metrics_rollup"]["Timeout"] + waits
+    assert longest < definition["TimeoutSeconds"]
+
+
 def test_that_function_alone_may_start_the_machine_and_nothing_else(template: Template) -> None:
     assert [name for name in functions(template) if actions_of(template, name, "states")] == ["metrics_rollup"]
     (allowed,) = [one for _, one in grants(template) if "states:StartExecution" in listed(one["Action"])]

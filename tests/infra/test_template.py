@@ -85,6 +85,18 @@ def test_agenda_index_is_sparse_by_key(template: Template) -> None:
     assert index["Projection"] == {"ProjectionType": "ALL"}
 
 
+def test_late_events_are_found_by_when_they_came(template: Template) -> None:
+    (table,) = of_type(template, "AWS::DynamoDB::Table").values()
+    (index,) = [one for one in table["GlobalSecondaryIndexes"] if one["IndexName"] == "late"]
+    assert [key["AttributeName"] for key in index["KeySchema"]] == ["came_in", "sk"]
+    assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
+
+
+def test_the_stack_names_all_of_its_functions(template: Template) -> None:
+    named = {part["Ref"] for part in template["Outputs"]["Functions"]["Value"]["Fn::Join"][1] if part != ","}
+    assert named == of_type(template, "AWS::Lambda::Function").keys()
+
+
 def test_the_ledger_by_day_holds_what_is_read_of_it_and_no_more(template: Template) -> None:
     (table,) = of_type(template, "AWS::DynamoDB::Table").values()
     (index,) = [one for one in table["GlobalSecondaryIndexes"] if one["IndexName"] == "sends"]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from shared import fulfilment, sending
-from shared.balance import FINAL, PATIENCE, Balance, overdue, stuck
+from shared.balance import FINAL, OLD_IN_QUEUE, PATIENCE, Balance, overdue, stuck
 from shared.ledger import after_the_window
 from shared.model import SendStatus
 from shared.programmes import PROGRAMMES, referrals
@@ -37,9 +37,9 @@ def test_what_waits_longer_is_told_with_its_age() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"status": SendStatus.CLAIMED, "lease_until": ago(minutes=60)},
-        {"status": SendStatus.UNKNOWN, "at": ago(minutes=75)},
-        {"status": SendStatus.DEFERRED, "until": ago(minutes=60), "at": ago(days=3)},
+        {"status": SendStatus.CLAIMED, "lease_until": ago(minutes=135)},
+        {"status": SendStatus.UNKNOWN, "at": ago(minutes=150)},
+        {"status": SendStatus.DEFERRED, "until": ago(minutes=135), "at": ago(days=3)},
         {"status": SendStatus.DEFERRED, "until": NOW + timedelta(days=3), "at": ago(days=3)},
     ],
 )
@@ -50,16 +50,22 @@ def test_an_open_mail_within_its_time_is_not_stuck(changes: dict[str, Any]) -> N
 @pytest.mark.parametrize(
     "changes",
     [
-        {"status": SendStatus.CLAIMED, "lease_until": ago(minutes=61)},
-        {"status": SendStatus.UNKNOWN, "at": ago(minutes=76)},
-        {"status": SendStatus.DEFERRED, "until": ago(minutes=61), "at": NOW},
-        {"status": SendStatus.DEFERRED, "at": ago(minutes=61)},
+        {"status": SendStatus.CLAIMED, "lease_until": ago(minutes=136)},
+        {"status": SendStatus.UNKNOWN, "at": ago(minutes=151)},
+        {"status": SendStatus.DEFERRED, "until": ago(minutes=136), "at": NOW},
+        {"status": SendStatus.DEFERRED, "at": ago(minutes=136)},
     ],
 )
 def test_a_mail_open_beyond_its_time_is_stuck(changes: dict[str, Any]) -> None:
     send = a_send(**changes)
     assert stuck([send], NOW) == [send.send_id]
     assert after_the_window(send, "service", NOW) == "again", "whoever looked now would settle it"
+
+
+def test_a_mail_in_a_queue_that_is_not_old_is_not_stuck() -> None:
+    follow_up = timedelta(minutes=1)
+    queued = a_send(status=SendStatus.DEFERRED, until=NOW - OLD_IN_QUEUE - follow_up, at=ago(days=1))
+    assert stuck([queued], NOW) == []
 
 
 def test_every_state_is_final_or_open() -> None:

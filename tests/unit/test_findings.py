@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -80,9 +81,13 @@ class TestMeasured:
     )
     def test_yesterday_must_be_measured_by_three(self, now: str, due: int) -> None:
         before = {date(2030, 1, day) for day in range(1, due)}
-        assert findings.measured([], zone=ZONE, now=at(now)).state == "look"  # a stack that has just been deployed
-        assert findings.measured(before, zone=ZONE, now=at(now)).text == f"2030-01-{due:02} is not measured"
-        assert findings.measured(before | {date(2030, 1, due)}, zone=ZONE, now=at(now)).state == "fine"
+        measured = partial(findings.measured, since_yesterday=False, zone=ZONE, now=at(now))
+        assert measured(before).text == f"2030-01-{due:02} is not measured"
+        assert measured(before | {date(2030, 1, due)}).state == "fine"
+
+    def test_a_stack_that_has_just_been_deployed_has_a_day_to_measure_one(self) -> None:
+        states = [findings.measured([], since_yesterday=long, zone=ZONE, now=NOW).state for long in (False, True)]
+        assert states == ["look", "act"]
 
 
 class TestWhatMoves:
@@ -160,9 +165,22 @@ class TestMail:
 
 
 def test_a_platform_without_a_secret_is_named() -> None:
-    found = findings.secrets({"slack": ["s"], "discourse": []}, ["slack", "discourse"], links=True, rewards=False)
+    told = {"Webhook": {"slack": ["s"], "discourse": []}, "Links": {"current": "1", "1": "k"}, "Rewards": {}}
+    found = findings.secrets(told, ["slack", "discourse"])
     assert (found.state, found.text) == ("act", "missing: of the platform discourse, of rewards")
-    assert findings.secrets({"slack": ["s"]}, ["slack"], links=True, rewards=True).state == "fine"
+    assert findings.secrets(told | {"Rewards": {"current": "k"}}, ["slack"]).state == "fine"
+
+
+@pytest.mark.parametrize("links", [{"current": "2", "1": "k"}, {"current": ["1"]}, {}])
+def test_links_without_their_current_key_are_named(links: dict[str, Any]) -> None:
+    told = {"Webhook": {}, "Links": links, "Rewards": {"current": "k"}}
+    assert findings.secrets(told, []).text == "missing: of links"
+
+
+@pytest.mark.parametrize("held", [None, [], "x", 1])
+def test_a_secret_that_is_no_json_object_is_to_be_acted_on(held: Any) -> None:
+    found = findings.secrets({"Webhook": held, "Links": {}, "Rewards": held}, ["slack"])
+    assert (found.state, found.text) == ("act", "not a JSON object: WebhookSecret, RewardsSecret")
 
 
 def test_only_what_cannot_wait_changes_the_exit_code() -> None:
