@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
@@ -50,7 +50,7 @@ class Spent:
     invocations: Counter[str] = field(default_factory=Counter)
     logged: Counter[str] = field(default_factory=Counter)
     metrics: Counter[str] = field(default_factory=Counter)
-    cpu: Counter[str] = field(default_factory=Counter)
+    cpu: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     asked: Counter[str] = field(default_factory=Counter)
 
 
@@ -85,6 +85,7 @@ class Counted:
         self.watch = Stopwatch()
         self._table, self._began = table, began
         self._function = ""
+        self._asked: dict[str, Any] = {}
         self._before: list[tuple[Item, Item | None]] = []
 
     @contextmanager
@@ -114,7 +115,7 @@ class Counted:
         self._function, began = name, self.watch.read()
         with patch.object(function.logger.registered_handler, "stream", told), redirect_stdout(told):
             yield
-        self.spent.cpu[name] += self.watch.read() - began  # type: ignore[assignment]
+        self.spent.cpu[name] += self.watch.read() - began
         self.spent.invocations[name] += 1
         self.spent.logged[name] += len(told.getvalue().encode())
         for line in told.getvalue().splitlines():
@@ -127,9 +128,8 @@ class Counted:
             self.spent.requests[model.name] += 1
             self.spent.asked[self._function] += 1
             if model.service_model.service_name == "dynamodb":
-                asked = json.loads(params["body"])
-                self._asked = asked
-                self._before = [(key, self._stands(key)) for key in _written_keys(model.name, asked)]
+                self._asked = json.loads(params["body"])
+                self._before = [(key, self._stands(key)) for key in _written_keys(model.name, self._asked)]
 
     def _answered(self, model: Any, parsed: dict[str, Any], **_: Any) -> None:
         if model.service_model.service_name != "dynamodb":

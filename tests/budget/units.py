@@ -13,6 +13,7 @@ from urllib.parse import urlencode
 
 import boto3
 
+from shared.events import CommunityEvent
 from shared.experiments import group_of
 from shared.model import PlannedMail, Send, SendId, SendStatus, stamp
 from shared.programmes.reengagement import NAME as REENGAGEMENT
@@ -65,8 +66,9 @@ def people(count: int) -> list[str]:
 def settle_in(world: World, actors: Sequence[str], *, days: int, last: int, lines: int = LONG) -> None:
     """Members who joined `days` ago and were last active `last` days ago, with their mails in the ledger."""
     since, seen = START - days * DAY, START - last * DAY
-    joined = [joins(actor, since, email=f"{actor.lower()}@example.com") for actor in actors]
-    for moment, events in ((since, joined), (seen, [posts(actor, seen) for actor in actors])):
+    joined: list[CommunityEvent] = [joins(actor, since, email=f"{actor.lower()}@example.com") for actor in actors]
+    active: list[CommunityEvent] = [posts(actor, seen) for actor in actors]
+    for moment, events in ((since, joined), (seen, active)):
         world.now = moment
         happen(world, *events)
         _reacts(world)
