@@ -12,7 +12,7 @@ READY := .venv/.ready
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check lint audit fmt bench proof soak synth deploy lock clean
+.PHONY: help setup demo up test check lint audit fmt bench proof soak budget sizes synth deploy lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,12 @@ proof: $(READY) ## Strike every call with every fault, live through faulty month
 
 soak: $(READY) ## Live through more faulty months: from which seed on, and how many (SEEDS=1000:500)
 	@$(BIN)/python -m tests.proof --out out/soak.json --seeds $(subst :, ,$(SEEDS)) seeds
+
+budget: $(READY) ## Count anew what each unit of work asks of AWS, into infra/work.json
+	@$(BIN)/python -m tests.budget
+
+sizes: $(READY) ## Weigh what each function unpacks, built for Lambda (needs a network; ARGS=host does not)
+	@$(BIN)/python -m infra.sizes $(ARGS)
 
 synth: $(READY) ## Synthesise the stack for AWS into cdk.out (ARGS="-c name=value")
 	@$(BIN)/python -m infra.node cdk synth --quiet $(ARGS)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from aws_lambda_powertools import Logger, single_metric
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from functions import count
 from shared.app import app
 from shared.errors import Unavailable
 from shared.model import Pause, PlannedMail, Send
@@ -38,8 +38,7 @@ def _send(record: SQSRecord, lambda_context: LambdaContext, pause: Pause | None)
         logger.warning("mail comes again", extra={"message_id": record.message_id, "error": type(exc).__name__})
         raise
     logger.info("send", extra={"send_id": sent.send_id, "status": sent.status, "reason": sent.reason})
-    with single_metric(name="Mails", unit=MetricUnit.Count, value=1) as metric:
-        metric.add_dimension("status", sent.status)
+    count("Mails", 1, status=sent.status)
 
 
 def _settle(record: SQSRecord, context: LambdaContext, pause: Pause | None) -> Send:

@@ -139,7 +139,7 @@ class Flywheel(cdk.Stack):
         self.dead = {name: self._queue(f"Dead{name}") for name in ("Log", "Schedules", "Feedback")}
         self.webhook_secret, self.links_secret, self.rewards_secret = self._secrets()
         self.configuration_set = ses.ConfigurationSet(
-            self, "Mails", suppression_reasons=ses.SuppressionReasons.BOUNCES_AND_COMPLAINTS, reputation_metrics=True
+            self, "Mails", suppression_reasons=ses.SuppressionReasons.BOUNCES_AND_COMPLAINTS
         )
         self.domain = self._domain()
         self.api = self._api()

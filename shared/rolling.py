@@ -204,7 +204,7 @@ def _read(day: date, tick: _Tick) -> Tally | None:
     most = app.playbook.metrics.large_day if app.large_days.available else None
     if most is not None and old is not None and old.counts.events > most:
         return None
-    return read_day(day, app, most=most)
+    return read_day(day, app, most=most, so_far=day == local_day(tick.now, zone_of(app)))
 
 
 def _merged(part: Part, app: App) -> Tally:

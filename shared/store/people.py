@@ -18,14 +18,14 @@ MERGES = 5
 class People(Table):
     """Who is who."""
 
-    def owners(self, lookups: Iterable[keys.Key]) -> dict[keys.Key, str]:
+    def owners(self, lookups: Iterable[keys.Key], *, consistent: bool = True) -> dict[keys.Key, str]:
         """Whose these identities and addresses are: key -> member id; unknown ones are absent."""
-        found = self._batch_get(lookups)
+        found = self._batch_get(lookups, consistent=consistent)
         return {(item["pk"], item["sk"]): item["member_id"] for item in found}
 
-    def members(self, member_ids: Iterable[str]) -> dict[str, Member]:
+    def members(self, member_ids: Iterable[str], *, consistent: bool = True) -> dict[str, Member]:
         """These members by id; unknown ones are absent."""
-        found = self._batch_get(map(keys.member, member_ids))
+        found = self._batch_get(map(keys.member, member_ids), consistent=consistent)
         return {item["id"]: member_of(item) for item in found}
 
     def member(self, member_id: str) -> Member | None:

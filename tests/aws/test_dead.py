@@ -67,7 +67,7 @@ def stream(app: App) -> str:
 def invoked(app: App, monkeypatch: pytest.MonkeyPatch) -> list[Mapping[str, Any]]:
     """What functions were given."""
     monkeypatch.setattr(react, "app", lambda: app)
-    monkeypatch.setattr(react.metrics.provider, "namespace", "Flywheel")
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Flywheel")
     return []
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from base64 import b64decode
 from datetime import date, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -237,14 +239,16 @@ class TestOnce:
 
 class TestFunction:
     def test_its_schedule_makes_the_report_of_its_kind_as_of_its_time(
-        self, lived: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        self, lived: App, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(manager_report, "app", lambda: lived)
-        monkeypatch.setattr(manager_report.metrics.provider, "namespace", "Flywheel")
+        told = StringIO()
+        monkeypatch.setattr(manager_report.logger.registered_handler, "stream", told)
         manager_report.handler(golden_input("schedules/weekly_report"), Context())
         [mail] = queued(lived)
         assert (mail.send_id, mail.planned_at) == ("reports/weekly/manager_mira/2030W02", MONDAY)
-        assert '"ReportsPlanned":[1.0]' in capsys.readouterr().out
+        line = json.loads(told.getvalue())
+        assert (line["message"], line["kind"], line["mails"]) == ("report planned", "weekly", 1)
 
 
 class TestMail:
