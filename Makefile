@@ -4,6 +4,7 @@ PYTHON ?= python3
 MEMBERS ?= 40
 DAYS ?= 156
 SEED ?= 7
+MINUTES ?= 20
 ARGS ?=
 
 BIN := .venv/bin
@@ -11,7 +12,7 @@ READY := .venv/.ready
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check lint audit fmt bench proof synth deploy lock clean
+.PHONY: help setup demo up test check lint audit fmt bench proof load synth deploy lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,6 +48,9 @@ bench: $(READY) ## Measure what a million members cost, into out/bench.json
 
 proof: $(READY) ## Strike every call of every flow with every fault, into out/proof.json
 	@$(BIN)/python -m tests.proof $(ARGS)
+
+load: $(READY) ## Send webhooks while the local stack's processes are killed, into out/load.json (MINUTES=20 SEED=7)
+	@$(BIN)/python -m tests.load --minutes $(MINUTES) --seed $(SEED) $(ARGS)
 
 synth: $(READY) ## Synthesise the stack for AWS into cdk.out (ARGS="-c name=value")
 	@$(BIN)/python -m infra.node cdk synth --quiet $(ARGS)
