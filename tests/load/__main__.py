@@ -34,7 +34,7 @@ THIRD_DAY = 7.5
 def main(arguments: list[str]) -> int:
     """Load, print, write; 0 when nothing is violated."""
     asked = _asked(arguments)
-    if not killing.SUPPORTED:
+    if not killing.supported():
         print("make load finds and kills processes as Linux has it; this machine has not.", file=sys.stderr)
         return 2
     plan = Plan(

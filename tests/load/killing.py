@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from threading import Event, Thread
@@ -20,14 +19,15 @@ from typing import NamedTuple
 from infra.local.ministack import MiniStack
 
 PROC = Path("/proc")
-SUPPORTED = sys.platform == "linux" and hasattr(os, "pidfd_open")
-"""Whether this machine tells of processes what is asked here."""
 
 WAITS = {"pipe_read", "anon_pipe_read"}
-"""Where in the kernel a worker sleeps that has nothing to do."""
+"""Where in the kernel a worker sleeps that has nothing to do. A kernel that does not tell shows nobody idle."""
 
 RATHER = {"webhooks": 3, "react": 3, "mailer": 3, "onboarding": 2, "mail_followups": 2}
 """Functions that are struck more often than others, for they do most of what can be lost."""
+
+BETWEEN = 5
+"""How much is done between two deaths, at least."""
 
 SOON, MIDST = 2.0, 0.05
 """Seconds for which a victim's work is waited for, and within which of its beginning it is struck."""
@@ -39,6 +39,15 @@ class Worker(NamedTuple):
     pid: int
     function: str
     busy: bool
+
+
+def supported() -> bool:
+    """Whether processes can be found and killed here as Linux has it."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return (PROC / str(os.getpid()) / "environ").exists()
 
 
 def workers(machine: MiniStack) -> list[Worker]:
@@ -64,20 +73,28 @@ def kill(worker: Worker, machine: MiniStack) -> bool:
 
 
 class Killer(Thread):
-    """Kills one worker every `every` seconds or so, until it is stopped."""
+    """Kills one worker every `every` seconds or so, until it is stopped.
 
-    def __init__(self, machine: MiniStack, random: Random, every: float) -> None:
+    `done` counts what gets done meanwhile: nobody dies before some was, so that on a busy machine, where what died
+    takes long to get to work again, there are fewer deaths and not an end to all work.
+    """
+
+    def __init__(self, machine: MiniStack, random: Random, every: float, done: Callable[[], int] | None = None) -> None:
         super().__init__(daemon=True, name="killer")
         self.killed: Counter[str] = Counter()
         self._machine = machine
         self._random = random
         self._every = every
+        self._done = done
         self._stopped = Event()
 
     def run(self) -> None:
         """Kill, until `stop`."""
+        enough = 0
         while not self._stopped.wait(self._random.expovariate(1 / self._every)):
-            self.strike()
+            if self._done is None or self._done() >= enough:
+                self.strike()
+                enough = self._done() + BETWEEN if self._done else 0
 
     def strike(self) -> None:
         """Kill one worker, if there is one: in the midst of its work, if it gets any soon."""
@@ -128,12 +145,19 @@ def _worker(pid: int, machine: MiniStack) -> Worker | None:
     try:
         line = (home / "cmdline").read_bytes().split(b"\0")
         function = dict(_variables(home)).get("POWERTOOLS_SERVICE_NAME")
-        asleep = (home / "wchan").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None
     ours = str(machine.folder / "tmp" / "ministack-lambda-").encode()
     is_worker = any(part.startswith(ours) for part in line)
-    return Worker(pid, function, asleep not in WAITS) if is_worker and function else None
+    return Worker(pid, function, _sleeps_in(home) not in WAITS) if is_worker and function else None
+
+
+def _sleeps_in(home: Path) -> str | None:
+    """Where in the kernel a process sleeps, None where this is not told."""
+    try:
+        return (home / "wchan").read_text()
+    except OSError:
+        return None
 
 
 def _variables(home: Path) -> Iterator[tuple[str, str]]:

@@ -116,7 +116,11 @@ class Load:
         plan = self.run.plan
         self._warm_up()
         self.run.senders = plan.senders or self._knee()
-        with self._time_from(START) as hours, self._sending(self.run.senders, hours.now), self._killing():
+        with (
+            self._time_from(START) as hours,
+            self._sending(self.run.senders, hours.now),
+            self._killing(self.run.tally.accepted.total),
+        ):
             self._last(plan.seconds)
         self._come_to_rest(self.run.end)
         with self._time_from(THIRD_DAY), self._killing():
@@ -162,9 +166,9 @@ class Load:
             self.run.end = hours.stop()
 
     @contextmanager
-    def _killing(self) -> Iterator[None]:
+    def _killing(self, done: Callable[[], int] | None = None) -> Iterator[None]:
         every = self.run.plan.every or max(LEAST_PAUSE, COLD_STARTS * self.run.cold_start)
-        killer = Killer(self.stack.machine, self._chance(), every)
+        killer = Killer(self.stack.machine, self._chance(), every, done)
         killer.killed = self.run.killed
         killer.start()
         try:
@@ -223,7 +227,10 @@ class Load:
         letters = Counter({queue: count for queue in QUEUES if (count := self.waiting(f"{queue}QueueUrl"))})
         if letters:
             line = [sys.executable, "-m", "infra.cli", "dead", "redrive", "--all"]
-            subprocess.run(line, cwd=ROOT, env=self.stack.machine.environment(), check=True, stdout=subprocess.DEVNULL)
+            environment = self.stack.machine.environment()
+            subprocess.run(
+                line, cwd=ROOT, env=environment, check=False, stdout=subprocess.DEVNULL
+            )  # it tells by staying
             self.run.redriven += letters
         return letters
 

@@ -28,7 +28,7 @@ from tests.load.verdicts import Stands, verdicts
 
 pytestmark = [
     pytest.mark.local,
-    pytest.mark.skipif(not killing.SUPPORTED, reason="processes are found and killed here as Linux has it"),
+    pytest.mark.skipif(not killing.supported(), reason="processes are found and killed here as Linux has it"),
 ]
 
 PLAN = Plan(seconds=12, third_day=5, senders=2, seed=11, faster=20, every=1.5)
