@@ -63,8 +63,9 @@ AT_MOST = 10
 class Plan:
     """What is to be run: for how many seconds, by how many senders, and how fast time is.
 
-    `senders` None is for as many as this machine can take. `every` is how many seconds lie between two deaths, in the
-    mean; None is for as few as let what died get to work again.
+    It is run for longer, but not without end, while fewer events than `least_accepted` have been accepted or fewer
+    workers than `least_killed` have died. `senders` None is for as many as this machine can take. `every` is how many
+    seconds lie between two deaths, in the mean; None is for as few as let what died get to work again.
     """
 
     seconds: float
@@ -73,6 +74,8 @@ class Plan:
     every: float | None = None
     faster: float = 20.0
     third_day: float = 10.0
+    least_accepted: int = 0
+    least_killed: int = 0
 
 
 @dataclass
@@ -186,7 +189,7 @@ class Load:
             yield
         finally:
             for sender in senders:
-                sender.stop(within=30)
+                sender.stop(within=REST)
             for sender in senders:
                 sender.join()
             self.run.sent_for += time.monotonic() - began
@@ -198,9 +201,13 @@ class Load:
         """Chance of its own for each thread, the same for the same seed."""
         return Random(self._random.random())  # noqa: S311 - chance that comes again
 
-    def _last(self, seconds: float) -> None:
+    def _was_enough(self) -> bool:
+        plan, run = self.run.plan, self.run
+        return run.tally.accepted.total() >= plan.least_accepted and run.killed.total() >= plan.least_killed
+
+    def _last(self, seconds: float, *, enough: Callable[[], bool] = lambda: False) -> None:
         until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
+        while (left := until - time.monotonic()) > 0 and not enough():
             time.sleep(min(left, 1.0))
             self._tell(self.run)
 
