@@ -31,7 +31,7 @@ pytestmark = [
     pytest.mark.skipif(not killing.supported(), reason="processes are found and killed here as Linux has it"),
 ]
 
-PLAN = Plan(seconds=12, third_day=5, senders=2, seed=11, every=1.5, least_accepted=30, least_killed=3)
+PLAN = Plan(seconds=12, third_day=5, senders=2, seed=11, every=1.5, least_accepted=10, least_killed=3)
 
 
 @pytest.fixture(scope="module")
