@@ -15,6 +15,7 @@ from typing import Any
 
 from infra.local.demo import SECRETS
 from infra.local.stack import running
+from shared.errors import FlywheelError
 from tests.load import killing
 from tests.load.figures import figures, stands
 from tests.load.running import Load, Plan, Run
@@ -45,9 +46,13 @@ def main(arguments: list[str]) -> int:
         senders=asked.senders,
         every=asked.every,
     )
-    with running(secrets=SECRETS, tell=lambda step: print(f"{step} ...", flush=True)) as stack:
-        load = Load(stack, plan, Progress())
-        told = figures(load.go(), stands(load))
+    try:
+        with running(secrets=SECRETS, tell=lambda step: print(f"{step} ...", flush=True)) as stack:
+            load = Load(stack, plan, Progress())
+            told = figures(load.go(), stands(load))
+    except FlywheelError as exc:
+        print(exc, file=sys.stderr)
+        return 2
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     asked.out.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print("\n".join(_rows(told)))

@@ -53,6 +53,7 @@ def verdicts(run: Run, stands: Stands) -> dict[str, list[str]]:
     return {
         "answered_wrongly": told.wrong,
         "never_accepted": sorted(map(str, told.given_up.elements())),
+        "not_at_rest": run.unrest,
         "lost_events": sorted(map(str, (told.accepted - _logged(stands)).elements())),
         "invented_events": sorted(map(str, (_logged(stands) - told.accepted - told.given_up).elements())),
         "not_reacted_to": list(_not_reacted_to(stands)),

@@ -97,10 +97,11 @@ def test_each_fault_would_be_seen(after: tuple[Run, Stands], kind: str) -> None:
     assert verdicts(run, FAULTS[kind](found))[kind]
 
 
-def test_a_sender_that_is_answered_wrongly_is_seen(after: tuple[Run, Stands]) -> None:
+def test_what_was_answered_wrongly_or_does_not_rest_is_seen(after: tuple[Run, Stands]) -> None:
     run, found = after
     tally = Tally(given_up=run.tally.accepted, wrong=["401 in place of 2"])
-    seen = verdicts(replace(run, tally=tally), found)
+    seen = verdicts(replace(run, tally=tally, unrest=["5 messages in the queues"]), found)
+    assert seen["not_at_rest"]
     assert seen["never_accepted"]
     assert seen["answered_wrongly"]
 
