@@ -5,6 +5,7 @@ MEMBERS ?= 40
 DAYS ?= 156
 SEED ?= 7
 SEEDS ?= 1000:500
+MINUTES ?= 20
 ARGS ?=
 
 BIN := .venv/bin
@@ -12,7 +13,7 @@ READY := .venv/.ready
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo up test check lint audit fmt bench proof soak budget sizes synth deploy lock clean
+.PHONY: help setup demo up test check lint audit fmt bench proof soak load budget sizes synth deploy lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +62,9 @@ budget: $(READY) ## Count anew what each unit of work asks of AWS, into infra/wo
 
 sizes: $(READY) ## Weigh what each function unpacks, built for Lambda (needs a network; ARGS=host does not)
 	@$(BIN)/python -m infra.sizes $(ARGS)
+
+load: $(READY) ## Send webhooks while the local stack's processes are killed, into out/load.json (MINUTES=20 SEED=7)
+	@$(BIN)/python -m tests.load --minutes $(MINUTES) --seed $(SEED) $(ARGS)
 
 synth: $(READY) ## Synthesise the stack for AWS into cdk.out (ARGS="-c name=value")
 	@$(BIN)/python -m infra.node cdk synth --quiet $(ARGS)
