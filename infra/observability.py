@@ -193,20 +193,14 @@ def _shown(name: str, function: str, *, only: Mapping[str, str] | None = None) -
 def _dashboard(stack: cdk.Stack, watched: Watched) -> None:
     """What comes in, what goes out, what waits, what failed: a row each."""
     dashboard = cloudwatch.Dashboard(stack, "Dashboard", dashboard_name=stack.stack_name)
-    logged = [_shown(name, "webhooks") for name in ("EventsLogged", "EventsDuplicate")]
-    reacted = [_shown(name, "react") for name in ("EventsReacted", "EventsFailed")]
+    # Most of these come from AWS for nothing: what we tell ourselves costs by the metric.
+    logged = [_shown("EventsLogged", "webhooks"), watched.api.metric_count(label="requests", statistic="Sum")]
+    reacted = [watched.functions["react"].metric_invocations(label="batches"), _shown("EventsFailed", "react")]
     settled = [
         _shown("Mails", "mailer", only={"status": status}) for status in ("sent", "skipped", "deferred", "parked")
     ]
-    feedback = [
-        _shown("Feedback", "mail_feedback", only={"kind": kind}) for kind in ("delivery", "bounce", "complaint")
-    ]
-    due = [
-        _shown("OnboardingDue", "onboarding"),
-        _shown("ReengagementDue", "reengagement"),
-        _shown("ReferralsDue", "referral_rewards"),
-        _shown("SendsFollowedUp", "mail_followups"),
-    ]
+    feedback = [_of_ses(kind) for kind in ("Send", "Delivery", "Bounce", "Complaint")]
+    looked = [watched.functions[name].metric_duration(label=name, statistic="Average") for name in TICKS]
     waiting = [queue.metric_approximate_number_of_messages_visible() for queue in watched.queues.values()]
     oldest = [queue.metric_approximate_age_of_oldest_message() for queue in watched.queues.values()]
     oldest.append(_shown("OldestOverdue", "watch"))
@@ -217,11 +211,16 @@ def _dashboard(stack: cdk.Stack, watched: Watched) -> None:
     slow = [function.metric_duration(label=name, statistic="p99") for name, function in watched.functions.items()]
     for row in (
         (_graph("Events in", logged), _graph("Reactions", reacted), _graph("5xx", [watched.api.metric_server_error()])),
-        (_graph("Mails", settled), _graph("What SES tells", feedback), _graph("Taken up when due", due)),
+        (_graph("Mails", settled), _graph("What SES tells", feedback), _graph("Ticks, milliseconds", looked)),
         (_graph("Waiting", waiting), _graph("Oldest that waits", oldest), _graph("Stream age", [age])),
         (_graph("Dead letters, stuck mails", dead), _graph("Errors", errors), _graph("Duration, p99", slow)),
     ):
         dashboard.add_widgets(*row)
+
+
+def _of_ses(name: str) -> cloudwatch.Metric:
+    """What SES counts of the account."""
+    return cloudwatch.Metric(namespace="AWS/SES", metric_name=name, period=FIVE_MINUTES, statistic="Sum", label=name)
 
 
 def _graph(title: str, metrics: Sequence[IMetric]) -> cloudwatch.GraphWidget:
