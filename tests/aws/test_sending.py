@@ -243,6 +243,15 @@ class TestWorkers:
         assert not ada.store.settle(held, SendStatus.SENT, JOINED)
         assert line(ada).status == SendStatus.PARKED
 
+    def test_who_comes_back_after_the_lease_cannot_settle_another_s_claim(self, ada: App) -> None:
+        held = self.held_by_another(ada)
+        assert ada.store.settle(held, SendStatus.DEFERRED, JOINED, until=JOINED)
+        newer = held.model_copy(update={"token": "newer"})
+        assert ada.store.claim(newer) is None
+        assert not ada.store.settle(held, SendStatus.DEFERRED, JOINED, until=JOINED)
+        assert line(ada).status == SendStatus.CLAIMED
+        assert ada.store.settle(newer, SendStatus.SENT, JOINED)
+
     def test_a_failure_before_the_handover_gives_the_claim_back(self, ada: App) -> None:
         ada.mails = Mails(Path("/nowhere"))
         with pytest.raises(UsageError, match="no mails"):

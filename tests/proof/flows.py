@@ -81,7 +81,7 @@ def post(world: World, platform: str, headers: Mapping[str, str], body: bytes) -
 def happen(world: World, *events: CommunityEvent) -> None:
     """These events are in the log, and on their way through the stream."""
     world.store.log(events)
-    world._collect()
+    world.collect()
 
 
 def _base(actor: str, moment: datetime, platform: str = "slack") -> dict[str, Any]:

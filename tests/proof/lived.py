@@ -175,7 +175,7 @@ class Lived:
             self._note(f"redriven: {kind}")
             self.house.outside.queued[QUEUES[kind]].append(body)
         world.queues.dead.clear()
-        world._collect()
+        world.collect()
         self._go_on(self.plan.until + NOTHING_ELSE)
         for _ in range(3 if self.plan.measured else 0):
             world.tick("metrics_rollup")

@@ -220,6 +220,7 @@ def _put_off(world: World) -> None:
 def _put_off_again(world: World) -> None:
     """Whatever is in the queue is put off once more."""
     faults = world.house.faults
+    world.collect()
     faults.draw = lambda operation: Fault.THROTTLED if operation == "SendEmail" else None
     try:
         world.deliver_mail(10)

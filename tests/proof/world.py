@@ -240,7 +240,7 @@ class World:
         except Exception:  # noqa: BLE001 - Lambda tells the service that invoked it no more than that either
             ended = False
         self.failed_in_a_row[function] = 0 if ended else self.failed_in_a_row[function] + 1
-        self._collect()
+        self.collect()
         return ended, answer
 
     def _fingerprint(self) -> str:
@@ -251,7 +251,8 @@ class World:
         told = (outside, sorted(self._told_of), ids, receiver.replies)
         return repr((self.now, stands, self.queues, told))
 
-    def _collect(self) -> None:
+    def collect(self) -> None:
+        """Let what was sent meanwhile arrive."""
         self.queues.mail += [Message(body, self.now) for body in self._arrived("mail")]
         self.queues.rewards += [Message(body, self.now) for body in self._arrived("rewards")]
         logged = self.house.table.state.logged
