@@ -18,4 +18,4 @@ AT_ONCE = 24
 """Mails that one has in hand."""
 
 MEMORY = 1769
-"""MB: as much as brings a whole processor with it, of which a mail at full rate takes five of its ten milliseconds."""
+"""MB: as much as brings a whole processor with it; the SDK computes for milliseconds over each mail."""

@@ -151,11 +151,8 @@ class App:
         return client
 
     def prepare_for_threads(self) -> None:
-        """Make what threads share before there are any: boto3 makes clients in one thread at a time, and one is enough.
-
-        It asks for the send rate, and for nothing else.
-        """
-        for name in ("store", "ses", "pace", "mails", "_secrets_manager"):
+        """Make and read what threads share, before there are any: once is enough, and boto3 makes clients in one."""
+        for name in ("playbook", "store", "ses", "pace", "mails", "signer"):
             getattr(self, name)
 
     def webhook_secrets(self, platform: str) -> list[str]:

@@ -229,10 +229,12 @@ class _Counting:
 
     def _counts(self, doers: Iterable[_Doer]) -> Counts:
         kinds = added(doer.kinds for doer in doers)
-        counts = {name: kinds.get(kind, 0) for kind, name in _COUNTED.items()}
+        counts: dict[str, object] = {name: kinds.get(kind, 0) for kind, name in _COUNTED.items()}
         events = sum(len(doer.seen) for doer in self._doers.values())
-        by_key = {"scores": _ordered(self._scores), "ugc": _ordered(self._ugc)}
-        return Counts.model_validate({**counts, **self._feelings, **by_key, "events": events})
+        counts |= self._feelings
+        return Counts.model_validate(
+            counts | {"events": events, "scores": _ordered(self._scores), "ugc": _ordered(self._ugc)}
+        )
 
 
 def _days(known: Iterable[tuple[Member, _Doer]]) -> dict[str, Doings]:

@@ -14,10 +14,10 @@ from pathlib import Path
 from time import process_time
 from typing import Any
 
-import django
-from django.conf import settings
-from django.core import mail
-from django.core.management import call_command
+import django  # type: ignore[import-untyped]
+from django.conf import settings  # type: ignore[import-untyped]
+from django.core import mail  # type: ignore[import-untyped]
+from django.core.management import call_command  # type: ignore[import-untyped]
 
 SETTINGS = {
     "INSTALLED_APPS": ["django.contrib.contenttypes", "django.contrib.auth", "drip"],
@@ -51,8 +51,9 @@ def main(count: int, html: str) -> None:
 
 
 def _drip(count: int, html: str) -> Any:
-    from django.contrib.auth.models import User  # noqa: PLC0415 - Django has models only once it is set up
-    from drip.models import Drip, QuerySetRule  # noqa: PLC0415
+    # Django has models only once it is set up.
+    from django.contrib.auth.models import User  # type: ignore[import-untyped]  # noqa: PLC0415
+    from drip.models import Drip, QuerySetRule  # type: ignore[import-untyped]  # noqa: PLC0415
 
     names = (f"member{number:06}" for number in range(count))
     User.objects.bulk_create(

@@ -57,7 +57,7 @@ def rows() -> Iterator[Row]:
         memory = Memory()
         app = an_app(memory, Path(folder))
         app.clock = lambda: JOINED  # type: ignore[method-assign]
-        mailer.app = lambda: app  # type: ignore[assignment]
+        vars(mailer)["app"] = lambda: app
         calls = Calls(memory)
         html = Path(folder) / "drip.html"
         html.write_text(_a_drip(memory, app), encoding="utf-8")
@@ -91,7 +91,7 @@ def _ours(memory: Memory, app: App, calls: Calls) -> float:
     memory.requests.clear()
     memory.spent = calls.seconds = 0.0
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
-        mailer.logger.registered_handler.setStream(nowhere)
+        vars(mailer.logger.registered_handler)["stream"] = nowhere
         spent = cpu(partial(_send_what_is_due, memory, app))
     assert sum(memory.mails.values()) == len(memory.mails) == MAILS
     return spent

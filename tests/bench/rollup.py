@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from functools import reduce
 from typing import Any
@@ -13,7 +13,6 @@ import duckdb
 import numpy as np
 
 from shared.events import (
-    BaseEvent,
     Body,
     CommentCreated,
     CommunityEvent,
@@ -72,6 +71,8 @@ HAVING min(replies."at") - said[1] <= INTERVAL 7 DAY ORDER BY waited
 SCORES = "SELECT score, count(*) FROM did WHERE type = 'survey.answered' GROUP BY score ORDER BY score"
 
 Figures = dict[str, Any]
+Make = Callable[..., Any]
+"""A type of event."""
 
 
 def rows() -> Iterator[Row]:
@@ -122,8 +123,7 @@ def _figures(whole: Tally, counts: Figures, *, active: Any, waited: list[int]) -
 
 def _duckdb(connection: duckdb.DuckDBPyConnection) -> Figures:
     connection.execute(FIGURES)
-    counted = connection.execute(COUNTS)
-    counts = dict(zip([one[0] for one in counted.description], counted.fetchone() or (), strict=True))
+    counts: Figures = {name: int(found[0]) for name, found in connection.execute(COUNTS).fetchnumpy().items()}
     active = connection.execute("SELECT ordinal FROM days ORDER BY ordinal").fetchnumpy()["ordinal"]
     [[replies]] = connection.execute("SELECT count(*) FROM replies").fetchall()
     return counts | {
@@ -140,16 +140,16 @@ def _shards() -> list[list[CommunityEvent]]:
     """The events of a day by the log's shards: comments and reactions for the most part, a tenth as many threads."""
     chance = random.Random(7)  # noqa: S311 - chance, no secret
     shards: list[list[CommunityEvent]] = [[] for _ in range(keys.LOG_SHARDS)]
-    kinds: list[type[BaseEvent]] = [PostCreated, *[CommentCreated] * 5, *[ReactionAdded] * 3]
+    kinds: list[Make] = [PostCreated, *[CommentCreated] * 5, *[ReactionAdded] * 3]
     for number in range(EVENTS):
         actor = f"U{chance.randrange(PEOPLE)}"
-        kind = chance.choice(kinds) if number % 10 else chance.choice((EventAttended, SurveyAnswered))
+        kind: Make = chance.choice(kinds) if number % 10 else chance.choice((EventAttended, SurveyAnswered))
         shard = int(keys.log(DAY, Identity("slack", actor), "")[0][-1])
         shards[shard].append(_event(number, kind, actor, chance))
     return shards
 
 
-def _event(number: int, kind: type[BaseEvent], actor: str, chance: random.Random) -> CommunityEvent:
+def _event(number: int, kind: Make, actor: str, chance: random.Random) -> CommunityEvent:
     moment = MIDNIGHT + timedelta(milliseconds=86 * number)
     said: Figures = {}
     if kind in (PostCreated, CommentCreated):
@@ -160,17 +160,22 @@ def _event(number: int, kind: type[BaseEvent], actor: str, chance: random.Random
         said["parent"] = f"C1:{chance.randrange(EVENTS // 10)}"
     if kind is SurveyAnswered:
         said["score"] = chance.randrange(11)
-    event: Any = kind(
+    event: CommunityEvent = kind(
         id=f"slack:Ev{number}", occurred_at=moment, received_at=moment, platform="slack", actor=actor, **said
     )
-    return event  # type: ignore[no-any-return]
+    return event
+
+
+def _sentiment(event: CommunityEvent) -> str | None:
+    body: Body | None = getattr(event, "body", None)
+    return body.sentiment if body else None
 
 
 def _loaded(shards: Sequence[Sequence[CommunityEvent]], people: Mapping[Identity, Member]) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect()
     events = [event for shard in shards for event in shard]
     told: dict[str, Any] = {name: [getattr(event, name, None) for event in events] for name in COLUMNS}
-    told["sentiment"] = [event.body.sentiment if getattr(event, "body", None) else None for event in events]  # type: ignore[union-attr]
+    told["sentiment"] = list(map(_sentiment, events))
     told["at"] = np.array([event.occurred_at.replace(tzinfo=None) for event in events], dtype="datetime64[us]")
     columns = {name: np.array(values, dtype=object) if name != "at" else values for name, values in told.items()}
     connection.register("given", columns)
