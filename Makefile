@@ -48,8 +48,8 @@ fmt: $(READY) ## Format, and fix what can be fixed by itself
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
 
-bench: $(READY) ## Measure what a million members cost, into out/bench.json
-	@$(BIN)/python -m tests.bench.windows
+bench: $(READY) ## Measure ours beside what others have, into out/bench.json (ARGS="mail_rate" for one)
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 proof: $(READY) ## Strike every call with every fault, live through faulty months, take guards away; into out/proof.json
 	@$(BIN)/python -m tests.proof $(ARGS)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import aws_cdk as cdk
 from aws_cdk import aws_budgets as budgets
 
+from infra import mailers
 from shared.errors import UsageError
 
-RESERVED = {"mailer": 2, "webhooks": 20, "links": 10}
+RESERVED = {"mailer": mailers.WORKERS, "webhooks": 20, "links": 10}
 """How many of a function may run at once: so many are always there for it, and strangers never get more."""
 
 TOLD_AT = (("ACTUAL", 80), ("FORECASTED", 100), ("ACTUAL", 100))

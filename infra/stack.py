@@ -33,7 +33,7 @@ from aws_cdk import aws_ses as ses
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra import budget, grants, measuring, reports_stack
+from infra import budget, grants, mailers, measuring, reports_stack
 from infra.bundle import Asset
 from infra.observability import Watched, watch
 from shared.errors import UsageError
@@ -64,11 +64,8 @@ TIMEOUTS = {
 }
 """One for each module of functions/: those that a person or a platform waits for, and those that work off a pile."""
 
-MEMORY = {"metrics_rollup": measuring.MEMORY}
+MEMORY = {"metrics_rollup": measuring.MEMORY, "mailer": mailers.MEMORY}
 """MB, of those that need more than the others."""
-
-MAILER_WORKERS = 2
-"""How many mailers run at once; each keeps to its share of the account's send rate."""
 
 ACCESS_LOG = {
     # The path of a link carries its token, and an IP address is a person's: neither is logged.
@@ -207,7 +204,11 @@ class Flywheel(cdk.Stack):
         self._on_log()
         self.functions["mailer"].add_event_source(
             sources.SqsEventSource(
-                self.mail_queue, batch_size=10, report_batch_item_failures=True, max_concurrency=MAILER_WORKERS
+                self.mail_queue,
+                batch_size=mailers.BATCH,
+                max_batching_window=Duration.seconds(mailers.WINDOW),
+                report_batch_item_failures=True,
+                max_concurrency=mailers.WORKERS,
             )
         )
         every_minute = scheduler.ScheduleExpression.rate(Duration.minutes(1))
@@ -453,7 +454,8 @@ class Flywheel(cdk.Stack):
             "FLYWHEEL_LINKS_SECRET": self.links_secret.secret_arn,
             "FLYWHEEL_LINKS_URL": self.public_url,
             "FLYWHEEL_CONFIGURATION_SET": self.configuration_set.configuration_set_name,
-            "FLYWHEEL_MAILER_WORKERS": str(MAILER_WORKERS),
+            "FLYWHEEL_MAILER_WORKERS": str(mailers.WORKERS),
+            "FLYWHEEL_MAILS_AT_ONCE": str(mailers.AT_ONCE),
             "FLYWHEEL_LARGE_DAYS_MACHINE": measuring.machine_arn(self),
             "POWERTOOLS_SERVICE_NAME": function,
             "POWERTOOLS_METRICS_NAMESPACE": "Flywheel",

@@ -13,6 +13,7 @@ from datetime import UTC, datetime, time, timedelta
 from email.header import Header
 from email.utils import formataddr
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple, get_args
 from zoneinfo import ZoneInfo
 
@@ -224,6 +225,7 @@ class Mails:
 
     def __init__(self, folder: Path) -> None:
         self._templates = environment(folder)
+        self._reading = Lock()
         wording = sorted((folder / "wording").glob("*.json"))
         self._wording = {path.stem: Wording.model_validate_json(path.read_bytes()) for path in wording}
 
@@ -236,7 +238,9 @@ class Mails:
     def render(self, name: str, values: Mapping[str, object]) -> str:
         """Fill in one template, such as `welcome/en.html`; UsageError when there is none of this name."""
         try:
-            return self._templates.get_template(name).render(values)
+            with self._reading:  # of several threads that need it first, one compiles it
+                template = self._templates.get_template(name)
+            return template.render(values)
         except TemplateNotFound as exc:
             raise UsageError(f"the mail template {name!r} is not written") from exc
 

@@ -19,7 +19,7 @@ from tests.builders import ROOT
 
 OUT = ROOT / "out" / "bench.json"
 
-BENCHES: tuple[str, ...] = ()
+BENCHES: tuple[str, ...] = ("mail_rate", "mail_peer", "rollup", "windows")
 """Modules of this folder, each with `rows()`."""
 
 VERSIONS = ("boto3", "botocore", "pydantic", "aws-lambda-powertools", "jinja2")

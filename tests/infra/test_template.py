@@ -198,6 +198,25 @@ def test_a_queue_outlasts_its_worker(template: Template, queue: str, worker: str
     assert found["VisibilityTimeout"] >= 6 * functions(template)[worker]["Timeout"]
 
 
+def test_a_mailer_is_given_what_it_takes_to_use_all_of_its_rate(template: Template) -> None:
+    (queue,) = [
+        name
+        for name, one in of_type(template, "AWS::SQS::Queue").items()
+        if name.startswith("MailQueue") and "RedrivePolicy" in one
+    ]
+    (mapping,) = [
+        one
+        for one in of_type(template, "AWS::Lambda::EventSourceMapping").values()
+        if one["EventSourceArn"] == {"Fn::GetAtt": [queue, "Arn"]}
+    ]
+    mailer = functions(template)["mailer"]
+    told = mailer["Environment"]["Variables"]
+    assert (mapping["BatchSize"], mapping["MaximumBatchingWindowInSeconds"]) == (100, 1)
+    assert mapping["ScalingConfig"]["MaximumConcurrency"] == int(told["FLYWHEEL_MAILER_WORKERS"])
+    assert int(told["FLYWHEEL_MAILS_AT_ONCE"]) >= 200 * 0.1  # 200 a second, each a tenth of a second in hand
+    assert mailer["MemorySize"] == 1769
+
+
 def test_rewards_are_told_a_few_at_once(template: Template) -> None:
     (queue,) = [name for name in of_type(template, "AWS::SQS::Queue") if name.startswith("RewardQueue")]
     (mapping,) = [
