@@ -311,7 +311,6 @@ class TestTwice:
         for function in (mail_feedback, mailer, onboarding, reward_notices):
             monkeypatch.setattr(function, "app", lambda: app)
         monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Flywheel")
-        monkeypatch.setattr(onboarding.metrics.provider, "namespace", "Flywheel")
 
         def invoke(function: str, payload: Mapping[str, Any]) -> None:
             which = mail_feedback if "mail_feedback" in function else onboarding

@@ -92,4 +92,4 @@ def told_by(url: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    asyncio.run(FakeSes(int(sys.argv[1]), *map(float, sys.argv[2:])).serve())
+    asyncio.run(FakeSes(int(sys.argv[1]), *map(float, sys.argv[2:])).serve())  # type: ignore[arg-type]

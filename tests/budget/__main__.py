@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from infra.cost import WORK
-from tests.budget.measuring import measured, opened
+from tests.budget.measuring import measured
 from tests.budget.stack import stack_of, synthesised
+from tests.proof.house import opened
 
 ALIKE = 0.5
 """CPU times that differ by less than this share stay as they stand: they are as exact as the machine was idle."""

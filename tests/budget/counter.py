@@ -1,6 +1,6 @@
 """Counts what the functions ask of AWS, at botocore's hooks: requests, units, bytes, log lines, metrics, CPU time.
 
-What moto and the counting itself compute is not counted as CPU time of ours.
+What the table in memory and the counting itself compute is not counted as CPU time of ours.
 """
 
 from __future__ import annotations
@@ -17,15 +17,11 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
-import boto3
-from moto.core.botocore_stubber import BotocoreStubber
-from moto.core.models import DEFAULT_ACCOUNT_ID
-from moto.dynamodb.models import dynamodb_backends
-from moto.dynamodb.models.dynamo_type import DynamoType
-
 from shared.store.sends import LINE
 from tests.budget.capacity import Index, Item, batch_units, index_units, read_units, size, write_units
-from tests.proof.world import REGION
+from tests.proof.dynamo import Dynamo
+from tests.proof.house import House
+from tests.proof.world import TABLE, plain
 
 INDEXES = (Index(("agenda", "due_at")), Index(("planned_on", "sk"), frozenset(LINE)))
 
@@ -80,10 +76,10 @@ class Stopwatch:
 class Counted:
     """Stands at the hooks of the clients of one world, and counts while it is open; `began` is the world's time."""
 
-    def __init__(self, table: str, began: float) -> None:
+    def __init__(self, house: House, began: float) -> None:
         self.spent = Spent()
         self.watch = Stopwatch()
-        self._table, self._began = table, began
+        self._house, self._began = house, began
         self._function = ""
         self._asked: dict[str, Any] = {}
         self._before: list[tuple[Item, Item | None]] = []
@@ -91,19 +87,21 @@ class Counted:
     @contextmanager
     def open(self, clients: list[Any]) -> Iterator[Spent]:
         """Count what these clients are asked for until the block ends."""
-        stub = BotocoreStubber.__call__
+        answer = Dynamo.answer
 
-        def answered(*arguments: Any, **named: Any) -> Any:
+        def answered(*arguments: Any) -> Any:
             with self.watch.aside():
-                return stub(*arguments, **named)
+                return answer(*arguments)
 
         for client in clients:
             client.meta.events.register_first("before-call", self._called, unique_id="budget")
             client.meta.events.register_first("after-call", self._answered, unique_id="budget-after")
         try:
-            with patch.object(BotocoreStubber, "__call__", answered):
+            self._house.faults.shortcut = False  # what the SDK computes is ours to pay
+            with patch.object(Dynamo, "answer", answered):
                 yield self.spent
         finally:
+            self._house.faults.shortcut = True
             for client in clients:
                 client.meta.events.unregister("before-call", unique_id="budget")
                 client.meta.events.unregister("after-call", unique_id="budget-after")
@@ -158,8 +156,8 @@ class Counted:
             items = got["Items"] if "Items" in got else self._again(asked)
             self._found(items, consistent=asked.get("ConsistentRead", False))
         elif operation == "BatchGetItem":
-            found = got["Responses"].get(self._table, [])
-            request = asked["RequestItems"][self._table]
+            found = got["Responses"].get(TABLE, [])
+            request = asked["RequestItems"][TABLE]
             consistent = request.get("ConsistentRead", False)
             self.spent.rru += batch_units(found, asked=len(request["Keys"]), consistent=consistent)
             self.spent.read += sum(map(size, found))
@@ -168,7 +166,7 @@ class Counted:
     def _again(self, asked: dict[str, Any]) -> list[Any]:
         """What a query only counted was read all the same."""
         told = {name: value for name, value in asked.items() if name != "Select"}
-        items: list[Any] = boto3.client("dynamodb").query(**told)["Items"]
+        items: list[Any] = self._house.client.query(**told)["Items"]
         return items
 
     def _found(self, items: list[Any], *, consistent: bool) -> None:
@@ -177,9 +175,8 @@ class Counted:
         self.spent.read += read
 
     def _stands(self, key: Item) -> Item | None:
-        table = dynamodb_backends[DEFAULT_ACCOUNT_ID][REGION].tables[self._table]
-        found = table.get_item(DynamoType(dict(key["pk"])), DynamoType(dict(key["sk"])))
-        return None if found is None else found.to_json()["Attributes"]
+        found = self._house.table.state.items.get((key["pk"]["S"], key["sk"]["S"]))
+        return None if found is None else plain(found)
 
     def _kept(self, item: Item) -> str:
         if "expires_at" not in item:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
-from unittest.mock import patch
 
-from functions import links
 from tests.budget.counter import Counted, Spent
 from tests.budget.units import UNITS, Unit
-from tests.proof import house as houses
 from tests.proof.flows import FLOWS
-from tests.proof.house import House
+from tests.proof.house import FUNCTIONS, House
 from tests.proof.world import Context, World
-
-FUNCTIONS = {**houses.FUNCTIONS, "links": links}
 
 
 class _Named(Context):
@@ -42,15 +36,8 @@ class CountedWorld(World):
             return ended, answer
         with self.counted.invocation(function, FUNCTIONS[function]):
             answer = FUNCTIONS[function].handler(event, _Named(function))
-        self._collect()
+        self.collect()
         return True, answer
-
-
-@contextmanager
-def opened() -> Iterator[House]:
-    """A house that has `links`, too."""
-    with houses.opened() as house, patch.object(links, "app", lambda: house.app() if house.app else None):
-        yield house
 
 
 def measured(house: House, names: list[str] | None = None, *, times: int = 1) -> dict[str, dict[str, Any]]:
@@ -76,7 +63,7 @@ def _once(unit: Unit, house: House) -> Spent:
     with CountedWorld(house, flow.playbook(house), flow.starts_at) as world:
         unit.before(world)
         _warm(world)
-        counted = Counted(world.name, world.now.timestamp())
+        counted = Counted(house, world.now.timestamp())
         world.counted = counted
         with counted.open(world._clients):
             unit.does(world)

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import urlencode
 
-import boto3
-
 from shared.events import CommunityEvent
 from shared.experiments import group_of
 from shared.model import PlannedMail, Send, SendId, SendStatus, stamp
@@ -20,7 +18,7 @@ from shared.programmes.reengagement import NAME as REENGAGEMENT
 from shared.store.items import send_item
 from tests.golden import golden
 from tests.proof.flows import DAY, FLOWS, HOUR, START, an_id, happen, joins, post, posts
-from tests.proof.world import World
+from tests.proof.world import TABLE, World
 from tests.ses_events import event as ses_event
 
 Step = Callable[[World], None]
@@ -76,7 +74,7 @@ def settle_in(world: World, actors: Sequence[str], *, days: int, last: int, line
     before = [send_item(_line(actor, number, lines, days)) for actor in actors for number in range(lines)]
     for at in range(0, len(before), 25):
         puts = [{"PutRequest": {"Item": item}} for item in before[at : at + 25]]
-        boto3.client("dynamodb").batch_write_item(RequestItems={world.name: puts})
+        world.house.client.batch_write_item(RequestItems={TABLE: puts})
 
 
 def _line(actor: str, number: int, of: int, days: int) -> Send:
@@ -171,7 +169,7 @@ def _tick_and_send(function: str) -> Step:
     def sent(world: World) -> None:
         world.tick(function)
         while world.queues.mail:
-            world._deliver_queue("mailer", world.queues.mail, 10)
+            world.deliver_mail(10)
         assert len(world.queues.told) == 2 * MANY, "not every mail was sent"
 
     return sent
@@ -181,7 +179,7 @@ def _sent(world: World) -> None:
     _due_for_onboarding(world)
     _tick_and_send("onboarding")(world)
     told, world.queues.told = world.queues.told, []
-    world.queues.later = [(world.now, "mail_feedback", event) for event in told]
+    world.queues.later = [(world.now, "mail_feedback", one.event) for one in told]
 
 
 def _told(kind: str) -> Step:
@@ -214,13 +212,13 @@ def _planned_at_night(world: World) -> None:
         for one in people(MANY)
     ]
     world.app.queue.put(planned)
-    world._collect()
+    world.collect()
 
 
 def _put_off(world: World) -> None:
     """The mails are put off until the morning, and queued again then."""
     while world.queues.mail:
-        world._deliver_queue("mailer", world.queues.mail, 10)
+        world.deliver_mail(10)
     world.now = max(due_at for programme, due_at in world.due() if programme == "mail")
     world.tick("mail_followups")
     assert len(world.queues.mail) == MANY, "not every mail was put off"

@@ -214,7 +214,7 @@ class World:
 
     def items(self) -> list[Item]:
         """Everything in the table, without a call."""
-        return [_plain(item) for item in self.house.table.state.items.values()]
+        return [plain(item) for item in self.house.table.state.items.values()]
 
     def due(self) -> list[tuple[str, datetime]]:
         """Every item of the agenda: whose, and when it is due."""
@@ -405,7 +405,7 @@ def _own_batches() -> Iterator[None]:
             function.processor = processor
 
 
-def _plain(item: Mapping[str, dict[str, Any]]) -> Item:
+def plain(item: Mapping[str, dict[str, Any]]) -> Item:
     """An item as a client reads it: what goes over the wire as base64 is bytes."""
     return {name: {"B": b64decode(value["B"])} if "B" in value else value for name, value in item.items()}
 
