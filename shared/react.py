@@ -14,9 +14,9 @@ from shared.actions import Action
 from shared.app import App
 from shared.apply import apply
 from shared.attribution import refer, take_up_again
-from shared.erasing import is_ghost, recall, was_erased
+from shared.erasing import recall, told_of, was_erased
 from shared.errors import Unavailable
-from shared.events import CommunityEvent, ContentPublished, MemberJoined, MemberUpdated
+from shared.events import GHOST, CommunityEvent, ContentPublished, MemberJoined, MemberUpdated
 from shared.localtime import local_day
 from shared.members import absorb, discovered, fold
 from shared.model import Erased, Identity, Member, News
@@ -37,7 +37,7 @@ def react(events: Sequence[CommunityEvent], app: App, now: datetime) -> dict[str
     is remembered as news and makes nobody a member. What was told of somebody before they were erased, and is told
     again, sets off nothing.
     """
-    events = [event for event in events if not is_ghost(event.actor)]
+    events = [event for event in events if not event.actor.startswith(GHOST)]  # they were somebody's, and reacted to
     failed = _publish((event for event in events if isinstance(event, ContentPublished)), app)
     of_people = [event for event in events if not isinstance(event, ContentPublished)]
     known = _gather(of_people, app)
@@ -102,7 +102,7 @@ def _remembered(events: Iterable[CommunityEvent], known: Known, app: App) -> Era
     """
     lookups = [key for event in events for key in _keys_of(event) if key not in known]
     lookups += [
-        key for event in events if (key := _identity_key(event)) in known and event.occurred_at < known[key].created_at
+        key for event in events if (key := _identity_key(event)) in known and told_of(event) < known[key].created_at
     ]
     return app.store.remembered(dict.fromkeys(lookups))
 
