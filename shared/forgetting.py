@@ -76,8 +76,8 @@ def held(member: Member, store: Store, now: datetime, back: timedelta = KEPT, *,
     days = log_days(person, own, now, back)
     own += [item for identity in person.identities for day in days for item in store.held_of_day(identity, day)]
     person = person_of(profiles, events_of(own))
-    leads = [*own, *leads]
-    theirs = [*own, *_around(person, leads, store), *_of_everybody(person, leads, store, now)]
+    told = [*own, *leads]
+    theirs = [*own, *_around(person, told, store), *_of_everybody(person, told, store, now)]
     led_to = store.held_at(elsewhere(theirs))
     found = [*theirs, *_found_by(person, store), *(one for one in led_to if _is_theirs(one, person))]
     return Held(

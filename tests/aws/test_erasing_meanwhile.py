@@ -154,7 +154,12 @@ class TestOnItsWay:
         happen(app, joins("U1", NOON, profile=Profile(email=ADDRESS, email_verified=True)))
         erase(app)
         before = sorted(everything(app), key=repr)
-        strange = {"address": address_hash("eve@example.com"), "message_id": "x", "at": LATER, "sent_at": LATER}
+        strange: dict[str, Any] = {
+            "address": address_hash("eve@example.com"),
+            "message_id": "x",
+            "at": LATER,
+            "sent_at": LATER,
+        }
         assert not feedback.note(Feedback(kind="bounce", send_id=WELCOME, **strange), app, LATER)
         assert sorted(everything(app), key=repr) == before
 
