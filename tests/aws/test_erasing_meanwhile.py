@@ -299,7 +299,7 @@ class TestBrokenOff:
             replies("U3", NOON + HOUR),
         )
         tick(app, NIGHT)
-        dies(9)
+        dies(8)  # all is moved, and the profile stands
         with pytest.raises(Died):
             erase(app)
         dies(None)
