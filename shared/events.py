@@ -26,6 +26,9 @@ HighlightKind = Literal["feature", "guide", "ama"]
 COMMUNITY = "community"
 """The actor of what nobody in particular did."""
 
+GHOST = "erased:"
+"""What leads the made-up id of a person who was erased, on every platform: no platform may tell of such a one."""
+
 LONGEST_TITLE, LONGEST_URL = 200, 500
 """Characters of a title and of a link that are kept."""
 

@@ -38,6 +38,9 @@ from shared.store.keys import AGENDA_SHARDS
 AGENDA = "mail"
 """The agenda of deferred and doubtful sends."""
 
+NOBODY = "unknown_member"
+"""Why a mail is not sent whose reader is in neither the table nor the playbook."""
+
 PAGE = 25
 """Items a query."""
 
@@ -65,7 +68,9 @@ def send_planned(planned: PlannedMail, app: App, now: datetime, *, pause: Pause 
         if why_not is not None and why_not.until is not None:
             return _defer(claim, planned, app, now, why_not.until, why_not.reason)
         if why_not is not None or facts.member is None:
-            return _skip(claim, planned, app, now, why_not.reason if why_not else "unknown_member")
+            if facts.member is None and not claimed.member_id.startswith(MANAGER):
+                return _withdraw(claim, app, now)
+            return _skip(claim, planned, app, now, why_not.reason if why_not else NOBODY)
         member = facts.member
         mail = _compose(planned, member, app, now)
         app.pace.wait()
@@ -274,6 +279,13 @@ def _hand_over(claim: Claim, planned: PlannedMail, mail: Composed, app: App, now
 
 def _skip(claim: Claim, planned: PlannedMail, app: App, now: datetime, reason: str) -> Send:
     return _settle(claim, app, now, SendStatus.SKIPPED, reason=reason, waited_for=planned.waited_for)
+
+
+def _withdraw(claim: Claim, app: App, now: datetime) -> Send:
+    """Give up a mail to somebody who was erased while it was on its way: no line of theirs is to count any more."""
+    app.store.withdraw(claim.send, now, reason=NOBODY)
+    claim.settled = True
+    return claim.send.model_copy(update={"status": SendStatus.SKIPPED, "at": now, "reason": NOBODY})
 
 
 def _defer(claim: Claim, planned: PlannedMail, app: App, now: datetime, until: datetime, reason: str) -> Send:

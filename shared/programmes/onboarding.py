@@ -60,10 +60,11 @@ def on_due(due: Due, member: Member | None, playbook: Playbook, now: datetime) -
     rules = playbook.onboarding
     enrolment = _STATE.validate_python(due.state)
     actions: list[Action] = []
-    if member is None or member.merged_into is not None:
-        gone = "merged" if member else "unknown_member"
+    if member is None:
+        return [Done(due=due)]  # they were erased, and no line of theirs is to come
+    if member.merged_into is not None:
         missed = ((step, step_due_at(step, enrolment, playbook, member)) for step in _open_steps(playbook, enrolment))
-        return [*(_skip(due, step, at, gone) for step, at in missed if at <= now), Done(due=due)]
+        return [*(_skip(due, step, at, "merged") for step, at in missed if at <= now), Done(due=due)]
     for step in _open_steps(playbook, enrolment):
         at = step_due_at(step, enrolment, playbook, member)
         if at > now:

@@ -208,6 +208,11 @@ def invited(email: str) -> str:
     return invited_by_hash(address_hash(email))
 
 
+def invited_by(email: str, referrer_id: str) -> Key:
+    """That a referrer brought an address which was left on our join page."""
+    return invited(email), f"TOUCH#{referrer_id}"
+
+
 def invited_by_hash(hashed: str) -> str:
     """The same, where only the hash of the address is known."""
     return f"INVITED#{hashed}"
