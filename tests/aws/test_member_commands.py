@@ -84,7 +84,12 @@ class TestErase:
     ) -> None:
         lives(app)
         asked: list[str] = []
-        monkeypatch.setattr(members, "agreed", lambda *_: not asked.append("asked"))
+
+        def agreed(*_: object) -> bool:
+            asked.append("asked")
+            return True
+
+        monkeypatch.setattr(members, "agreed", agreed)
         monkeypatch.setattr(members, "now_of", lambda _: LATER + len(asked) * A_DAY)
         run("erase", "slack:U1", "--receipt", str(tmp_path / "receipt.json"))
         assert json.loads((tmp_path / "receipt.json").read_text())["erased_at"] == (LATER + A_DAY).isoformat()

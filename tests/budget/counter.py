@@ -17,13 +17,10 @@ from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
-from shared.store.sends import LINE
-from tests.budget.capacity import Index, Item, batch_units, index_units, read_units, size, write_units
-from tests.proof.dynamo import Dynamo
+from tests.budget.capacity import Item, batch_units, index_units, read_units, size, write_units
+from tests.proof.dynamo import INDEXES, Dynamo
 from tests.proof.house import House
 from tests.proof.world import TABLE, plain
-
-INDEXES = (Index(("agenda", "due_at")), Index(("planned_on", "sk"), frozenset(LINE)))
 
 STORED_BESIDES = 100
 """Bytes that DynamoDB bills for each item it stores, and for each in an index, besides what the item holds."""
@@ -140,7 +137,7 @@ class Counted:
 
     def _wrote(self, old: Item | None, new: Item | None, *, transactional: bool) -> None:
         self.spent.wru += write_units(old, new, transactional=transactional)
-        self.spent.wru += sum(index_units(index, old, new) for index in INDEXES)
+        self.spent.wru += sum(index_units(index, old, new) for index in INDEXES.values())
         if new is not None and new != old:
             self.spent.written += size(new)
         for sign, image in ((-1, old), (1, new)):
@@ -201,7 +198,7 @@ def _key(write: dict[str, Any]) -> Item:
 
 
 def _stored(item: Item) -> int:
-    images = (item, *(index.entry(item) for index in INDEXES))
+    images = (item, *(index.entry(item) for index in INDEXES.values()))
     return sum(size(image) + STORED_BESIDES for image in images if image is not None)
 
 

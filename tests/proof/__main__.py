@@ -74,7 +74,7 @@ def _all_well(found: dict[str, Any]) -> bool:
 def _flows(proofs: Iterable[Found]) -> dict[str, Any]:
     """Every call of every flow, with every fault."""
     print(f"{'flow':38} {'calls':>6} {'points':>7} {'violations':>11}", flush=True)
-    told = {}
+    told: dict[str, Any] = {}
     for one in proofs:
         print(f"{one.name:38} {one.counts['calls']:6} {one.counts['points']:7} {len(one.wrong):11}", flush=True)
         for line in one.wrong:

@@ -7,26 +7,38 @@ tests run on it, too, so that it does not certify itself.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 
+from shared.store.sends import LINE
+from tests.budget.capacity import Index, size
 from tests.proof.expressions import Attribute, Invalid, Item, Scope, check_placeholders, comparable, condition, update
 
 Key = tuple[str, str]
 Answer = dict[str, Any]
 Found = tuple[tuple[str, str], Key, Item]
 
-TOO_LARGE = 400_000
-"""Bytes that an item must stay under; it is measured as JSON, which is a little more than AWS counts."""
+TOO_LARGE = 400 * 1024
+"""Bytes that an item may have."""
 
 ACTIONS, PUTS, GETS = 100, 25, 100
 """Of a transaction, a batch of writes and a batch of reads, at the most."""
 
-_KEYS = {"agenda": ("agenda", "due_at"), "sends": ("planned_on", "sk")}
-"""The indexes: each has a partition and a sort key."""
+INDEXES = {
+    "agenda": Index(("agenda", "due_at")),
+    "sends": Index(("planned_on", "sk"), frozenset(LINE)),
+    "late": Index(("came_in", "sk"), frozenset()),
+}
+"""The table's indexes, as the template has them."""
+
+A_PAGE, A_BATCH = 1_000_000, 16_000_000
+"""Bytes that a page of a query, and the answer to a batch of reads, hold at the most."""
+
+
+_INDEXED = {name for index in INDEXES.values() for name in index.keys}
 
 
 class Refused(Exception):
@@ -56,7 +68,7 @@ class State:
     """
 
     items: dict[Key, Item] = field(default_factory=dict)
-    indexed: dict[str, dict[Key, Item]] = field(default_factory=lambda: {name: {} for name in _KEYS})
+    indexed: dict[str, dict[Key, Item]] = field(default_factory=lambda: {name: {} for name in INDEXES})
     pending: list[tuple[Key, Item | None]] = field(default_factory=list)
     logged: list[Item] = field(default_factory=list)
 
@@ -97,6 +109,8 @@ class Dynamo:
             "BatchGetItem": self._get_batch,
             "Query": self._query,
             "Scan": self._scan,
+            "CreateTable": self._begin,
+            "DeleteTable": self._begin,
         }
         return operations[operation](asked)
 
@@ -105,6 +119,11 @@ class Dynamo:
         for key, item in list(self.state.items.items()):
             if "expires_at" in item and float(item["expires_at"]["N"]) < now:
                 self._store(key, None)
+
+    def _begin(self, asked: Mapping[str, Any]) -> Answer:
+        """The table, whatever it is called, is empty."""
+        self.state = State()
+        return {"TableDescription": {"TableName": asked["TableName"], "TableStatus": "ACTIVE"}}
 
     # --- writes ----------------------------------------------------------------------------------
 
@@ -200,7 +219,8 @@ class Dynamo:
         keys = [_key(one) for one in wanted["Keys"]]
         if len(keys) > GETS or len(set(keys)) < len(keys):
             raise Invalid(f"a batch reads {GETS} different keys at the most")
-        done = self.part(len(keys))
+        there = [self.state.items.get(key, {}) for key in keys]
+        done = self.part(_that_fit(there, A_BATCH))
         found = [self.state.items[key] for key in keys[:done] if key in self.state.items]
         left = {**wanted, "Keys": wanted["Keys"][done:]}
         return {"Responses": {table: found}, "UnprocessedKeys": {table: left} if left["Keys"] else {}}
@@ -234,6 +254,7 @@ class Dynamo:
             forward = asked.get("ScanIndexForward", True)
             found = [one for one in found if (_sorted(one) > last if forward else _sorted(one) < last)]
         most = min(asked.get("Limit", len(found)), len(found))
+        most = _that_fit([item for _, _, item in found[:most]], A_PAGE)
         page = found[: self.part(most)] if most else []
         answer: Answer = {"Count": len(page), "ScannedCount": len(page)}
         if asked.get("Select") != "COUNT":
@@ -249,13 +270,24 @@ class Dynamo:
             return self.state.items
         known = len(self.state.pending) - self.lag(len(self.state.pending))
         for key, item in self.state.pending[:known]:
-            for name, (partition, sort) in _KEYS.items():
-                if item is not None and partition in item and sort in item:
-                    self.state.indexed[name][key] = item
-                else:
+            for name, index_of in INDEXES.items():
+                entry = index_of.entry(item)
+                if entry is None:
                     self.state.indexed[name].pop(key, None)
+                else:
+                    self.state.indexed[name][key] = cast("Item", entry)
         del self.state.pending[:known]
         return self.state.indexed[index]
+
+
+def _that_fit(items: Sequence[Item], most: int) -> int:
+    """How many of these, from the first on, fit into an answer: one at least."""
+    taken = 0
+    for count, item in enumerate(items):
+        taken += size(item)
+        if taken > most:
+            return max(count, 1)
+    return len(items)
 
 
 def _sorted(found: Found) -> tuple[str, ...]:
@@ -264,7 +296,7 @@ def _sorted(found: Found) -> tuple[str, ...]:
 
 
 def _place(item: Item, index: str | None) -> tuple[str, str]:
-    partition, sort = _KEYS[index] if index else ("pk", "sk")
+    partition, sort = INDEXES[index].keys if index else ("pk", "sk")
     return item[partition]["S"], item[sort]["S"]
 
 
@@ -280,9 +312,9 @@ def _key(item: Mapping[str, Attribute]) -> Key:
 
 def _checked(item: dict[str, Attribute]) -> Item:
     """An item as it may be stored; raises Invalid where AWS does."""
-    if len(json.dumps(item)) > TOO_LARGE:
+    if size(item) > TOO_LARGE:
         raise Invalid("Item size has exceeded the maximum allowed size")
-    for name in {name for pair in _KEYS.values() for name in pair} & item.keys():
+    for name in _INDEXED & item.keys():
         if "S" not in item[name] or not item[name]["S"]:
             raise Invalid(f"the key {name} of an index must be a string")
     for value in _numbers(item):

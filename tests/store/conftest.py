@@ -1,7 +1,6 @@
-"""The store on every engine that there is here, so that none certifies itself: moto in this process, and MiniStack in
-its own. The table has the keys and indexes of the template that is deployed. What neither does as AWS does: an index
-that lags behind, throttling, and transactions refused because they meet (all of which the store raises as Unavailable
-or leaves to the next look).
+"""The store on every engine that there is here, so that none certifies itself: moto, MiniStack in a process of its own
+and the table in memory that the proof runs on. The first two have the keys and indexes of the template; of what
+none does by itself, such as indexes that lag and throttling, the proof makes the third do most.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from moto import mock_aws
 from infra.local.assembly import assembly
 from infra.local.ministack import REGION, MiniStack
 from shared.store import Store
+from tests.proof.dynamo import Dynamo
 
 THREADS = 50
 """How many at once ask for the same, where it is asked who of them wins."""
@@ -44,7 +44,7 @@ def ministack() -> Iterator[MiniStack]:
         started.stop()
 
 
-@pytest.fixture(scope="session", params=["moto", pytest.param("ministack", marks=pytest.mark.local)])
+@pytest.fixture(scope="session", params=["moto", "memory", pytest.param("ministack", marks=pytest.mark.local)])
 def engine(request: pytest.FixtureRequest) -> str:
     """The engine's name, for the few facts in which two differ."""
     return str(request.param)
@@ -55,6 +55,10 @@ def client(engine: str, request: pytest.FixtureRequest) -> Iterator[Any]:
     if engine == "moto":
         with mock_aws():
             yield ANYBODY.client("dynamodb")
+    elif engine == "memory":
+        client, table = ANYBODY.client("dynamodb"), Dynamo()
+        client.meta.events.register_first("before-send", lambda request, **_: table.answer(request))
+        yield client
     else:
         yield dynamodb_of(request.getfixturevalue("ministack"))
 

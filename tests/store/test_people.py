@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
+from shared.errors import Unavailable
 from shared.model import Due, Identity, Member
 from shared.store import Store, keys
 from shared.store.wire import values
@@ -37,6 +40,15 @@ class TestLog:
         assert store.entries([*wanted, ("LOG#2030-01-01#0", "nothing")]) == entries
         pages = [event for shard in range(keys.LOG_SHARDS) for page in store.log_pages(DAY, shard) for event in page]
         assert sorted(pages) == sorted(values(entry)["event"] for entry in entries)
+
+
+class TestReceived:
+    def test_what_came_in_a_time_is_found_whenever_it_had_happened(self, store: Store) -> None:
+        long_ago = posted(id="slack:Ev7", at=JOINED - timedelta(days=90)).model_copy(update={"received_at": JOINED})
+        store.log([posted(), long_ago, posted(id="slack:Ev8", at=JOINED - timedelta(days=1))])
+        hour = timedelta(hours=1)
+        found = [values(entry)["sk"] for entry in store.received(JOINED - hour, JOINED + hour)]
+        assert sorted(found) == ["slack:U1#slack:Ev2", "slack:U1#slack:Ev7"]
 
 
 class TestMembers:
@@ -83,16 +95,27 @@ class TestMembers:
         assert store.member(ADA.id) is None
 
     def test_a_merged_member_leads_to_who_they_are(self, store: Store) -> None:
-        for member in (ADA, a_member(id="mb"), a_member(id="mc")):
+        other = a_member(id="mb")
+        for member in (ADA, other, a_member(id="mc")):
             store.create_member(member)
-        merged = store.merge_into(ADA.id, "mb")
-        store.merge_into("mb", "mc")
+        assert store.merge_into(ADA, "mb") is None
+        assert store.merge_into(other, "mc") is None
+        merged = store.member(ADA.id)
         assert merged is not None
         assert (merged.merged_into, merged.version) == ("mb", 1)
         changed = store.change_member(ADA.id, lambda one: one.model_copy(update={"level": "gold"}))
         assert changed == store.survivor(ADA.id)
         assert changed is not None
         assert (changed.id, changed.level) == ("mc", "gold")
+
+    def test_a_member_who_changed_since_is_not_merged_but_told(self, store: Store) -> None:
+        store.create_member(ADA)
+        newer = store.change_member(ADA.id, lambda one: one.model_copy(update={"level": "gold"}))
+        assert store.merge_into(ADA, "mb") == newer == store.member(ADA.id)
+
+    def test_a_member_who_is_gone_cannot_be_merged(self, store: Store) -> None:
+        with pytest.raises(Unavailable):
+            store.merge_into(ADA, "mb")
 
 
 def a_due(number: int = 0, *, hours: float = 0, member: Member = ADA, **changes: object) -> Due:

@@ -71,6 +71,16 @@ class TestWhatSesTells:
         store.skip(a_send(status=SendStatus.SKIPPED, reason="left"))
         assert not store.note_sent(ID, "ses-1", JOINED)
 
+    def test_a_mail_to_nobody_is_withdrawn_out_of_every_count_by_who_holds_it(self, store: Store) -> None:
+        store.claim(CLAIMED)
+        other = CLAIMED.model_copy(update={"token": "t2"})
+        assert not store.withdraw(other, JOINED, reason="erased")
+        assert store.withdraw(CLAIMED, JOINED, reason="erased")
+        line = store.send(ID)
+        assert line is not None
+        assert (line.status, line.reason) == (SendStatus.SKIPPED, "erased")
+        assert list(store.planned(JOINED - HOUR, JOINED + HOUR)) == []
+
     def test_of_a_kind_the_earliest_is_kept_in_any_order(self, store: Store) -> None:
         store.claim(CLAIMED)
         for hours in (2, 1, 3):
