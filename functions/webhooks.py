@@ -26,18 +26,18 @@ metrics = Metrics()
 
 @metrics.log_metrics
 @logger.inject_lambda_context
-def handler(event: dict[str, Any], context: LambdaContext) -> Response:  # noqa: ARG001 - Lambda's signature
+def handler(event: dict[str, Any], context: LambdaContext) -> Response:
     """Receive one delivery (HTTP API payload 2.0); refusals and outages become answers, nothing is raised for them."""
     platform = event["pathParameters"]["platform"]
     try:
-        return _accept(app(), platform, event)
+        return _accept(app(), platform, event, context.aws_request_id)
     except WebhookError as exc:
         return _reject(platform, exc.status, "not authentic" if isinstance(exc, Unauthentic) else str(exc))
     except Unavailable:
         return _reject(platform, 503, "try again later") | {"headers": _JSON | {"retry-after": str(RETRY_AFTER)}}
 
 
-def _accept(house: App, platform: str, event: Mapping[str, Any]) -> Response:
+def _accept(house: App, platform: str, event: Mapping[str, Any], request_id: str) -> Response:
     headers = {name.lower(): value for name, value in (event.get("headers") or {}).items()}
     found = receive(
         platform,
@@ -52,7 +52,9 @@ def _accept(house: App, platform: str, event: Mapping[str, Any]) -> Response:
         return {"statusCode": found.status, "headers": {"content-type": found.content_type}, "body": found.body}
     new = house.store.log(found) if found else 0
     _count(logged=new, duplicates=len(found) - new)
-    logger.info("received", extra={"platform": platform, "event_ids": [one.id for one in found], "new": new})
+    # Said in the line that the metrics are: every delivery pays for a second one.
+    for name, told in (("platform", platform), ("event_ids", [one.id for one in found]), ("request_id", request_id)):
+        metrics.add_metadata(name, told)
     return _respond(202 if found else 200, {"events": len(found), "new": new})
 
 
