@@ -42,8 +42,8 @@ fmt: $(READY) ## Format, and fix what can be fixed by itself
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
 
-bench: $(READY) ## Measure what a million members cost, into out/bench.json
-	@$(BIN)/python -m tests.bench.windows
+bench: $(READY) ## Measure the hot paths beside bare boto3, into out/bench.json (ARGS="webhook cold" for some)
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 proof: $(READY) ## Strike every call of every flow with every fault, into out/proof.json
 	@$(BIN)/python -m tests.proof $(ARGS)
