@@ -48,7 +48,7 @@ fmt: $(READY) ## Format, and fix what can be fixed by itself
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
 
-bench: $(READY) ## Measure ours beside what others have, into out/bench.json (ARGS="mail_rate" for one)
+bench: $(READY) ## Measure ours beside what others have, into out/bench.json (ARGS="webhook cold" for some)
 	@$(BIN)/python -m tests.bench $(ARGS)
 
 proof: $(READY) ## Strike every call with every fault, live through faulty months, take guards away; into out/proof.json

@@ -61,7 +61,8 @@ Gift = Literal["badge", "premium_days", "premium_lifetime", "level"]
 class Frozen(BaseModel):
     """A value: immutable, strict about names it does not know, and silent about values: an error may end in a log."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    # What checks a value is built when it is first needed: no function needs more than a few kinds.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
 
 class Profile(Frozen):
@@ -274,7 +275,8 @@ CommunityEvent = (
 )
 
 EVENT: TypeAdapter[CommunityEvent] = TypeAdapter(
-    Annotated[CommunityEvent, Field(discriminator="type")], config=ConfigDict(hide_input_in_errors=True)
+    Annotated[CommunityEvent, Field(discriminator="type")],
+    config=ConfigDict(hide_input_in_errors=True, defer_build=True),
 )
 """Reads any event from JSON by its `type`."""
 

@@ -174,4 +174,4 @@ def _refuse(constant: str) -> NoReturn:
 
 def _valid(text: str) -> str:
     """Text without halves of surrogate pairs, which JSON can spell and UTF-8 cannot carry."""
-    return text.encode("utf-8", "replace").decode()
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()

@@ -5,14 +5,15 @@ Two pure functions over (event or due item, member, playbook, now). Knows no AWS
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, time, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, time, timedelta
 from hashlib import sha256
+from typing import NamedTuple
 
-from pydantic import Field, TypeAdapter
+from pydantic import JsonValue
 
 from shared.actions import Action, Advance, Arm, Done, SendMail, Skip, Wake
-from shared.events import CommunityEvent, Frozen, MemberJoined, MemberUpdated, Utc
+from shared.events import CommunityEvent, MemberJoined, MemberUpdated
 from shared.localtime import at_local, local_day, next_local
 from shared.members import meets, send_time, zone_of
 from shared.model import Due, Member, SendId
@@ -25,15 +26,49 @@ PUNCTUAL = timedelta(minutes=5)
 """A tick no later than this is on time: the next day's mail at the same hour keeps a gap of 24 hours to it."""
 
 
-class Enrolment(Frozen):
-    """What the agenda item remembers: when the member joined, the steps settled so far, the last one handed over."""
+class Enrolment(NamedTuple):
+    """What the agenda item remembers: when the member joined, the steps settled so far, the last one handed over.
 
-    joined_at: Utc
-    settled: list[str] = Field(default_factory=list)
-    last_sent_at: Utc | None = None
+    Read and written by hand, for every decision begins and ends with it.
+    """
+
+    joined_at: datetime
+    settled: Sequence[str] = ()
+    last_sent_at: datetime | None = None
+
+    @classmethod
+    def read(cls, state: Mapping[str, JsonValue]) -> Enrolment:
+        """The enrolment that an item holds; ValueError, which quotes nothing of it, when it holds none."""
+        settled, last = state.get("settled", []), state.get("last_sent_at")
+        try:
+            return cls(_moment(state["joined_at"]), _names(settled), None if last is None else _moment(last))
+        except (KeyError, TypeError, ValueError):
+            raise ValueError("an agenda item does not hold an enrolment") from None
+
+    def written(self) -> dict[str, JsonValue]:
+        """The enrolment as an item holds it."""
+        last = self.last_sent_at
+        return {
+            "joined_at": _text(self.joined_at),
+            "settled": list(self.settled),
+            "last_sent_at": None if last is None else _text(last),
+        }
 
 
-_STATE: TypeAdapter[Enrolment] = TypeAdapter(Enrolment)
+def _names(told: object) -> list[str]:
+    if not isinstance(told, list):
+        raise TypeError("not a list")
+    return [str(name) for name in told]
+
+
+def _moment(told: object) -> datetime:
+    if not isinstance(told, str) or (moment := datetime.fromisoformat(told)).tzinfo is None:
+        raise ValueError("not an aware moment")
+    return moment.astimezone(UTC)
+
+
+def _text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat()[: -len("+00:00")] + "Z"
 
 
 def on_event(event: CommunityEvent, before: Member | None, member: Member, playbook: Playbook) -> list[Action]:
@@ -41,7 +76,7 @@ def on_event(event: CommunityEvent, before: Member | None, member: Member, playb
     actions: list[Action] = []
     joined_at = member.joined_at
     if isinstance(event, MemberJoined) and joined_at is not None and _enrols(member, joined_at, playbook):
-        state = Enrolment(joined_at=joined_at).model_dump(mode="json")
+        state = Enrolment(joined_at).written()
         actions.append(Arm(programme=NAME, member_id=member.id, key=KEY, due_at=joined_at, state=state))
     if isinstance(event, MemberUpdated) or (isinstance(event, MemberJoined) and before is not None):
         # Asked of the event, not of the difference to before: a retry finds the difference folded in already.
@@ -58,7 +93,7 @@ def wake(member: Member, playbook: Playbook, now: datetime) -> list[Action]:  # 
 def on_due(due: Due, member: Member | None, playbook: Playbook, now: datetime) -> list[Action]:
     """Settle the steps that are due, and say when to look again."""
     rules = playbook.onboarding
-    enrolment = _STATE.validate_python(due.state)
+    enrolment = Enrolment.read(due.state)
     actions: list[Action] = []
     if member is None:
         return [Done(due=due)]  # they were erased, and no line of theirs is to come
@@ -81,7 +116,7 @@ def on_due(due: Due, member: Member | None, playbook: Playbook, now: datetime) -
         actions.append(_send(due, step, member, at))
         planned = max(at, not_before)
         sent_at = planned if now - planned < PUNCTUAL else now
-        enrolment = _settle(enrolment, step).model_copy(update={"last_sent_at": sent_at})
+        enrolment = _settle(enrolment, step)._replace(last_sent_at=sent_at)
     return [*actions, _close_or_stay_open(due, enrolment, playbook, now)]
 
 
@@ -94,7 +129,7 @@ def plan(playbook: Playbook) -> str:
 
 def rearrange(due: Due, member: Member | None, playbook: Playbook) -> list[Action]:
     """Move an agenda item to what is next under the playbook as it is now; nothing when that has not changed."""
-    enrolment = _STATE.validate_python(due.state)
+    enrolment = Enrolment.read(due.state)
     steps = _open_steps(playbook, enrolment)
     at = (
         step_due_at(steps[0], enrolment, playbook, member)
@@ -115,7 +150,7 @@ def no_longer(send_id: SendId, member: Member, playbook: Playbook) -> str | None
 
 def next_mail(due: Due, member: Member, playbook: Playbook) -> tuple[str, datetime] | None:
     """The mail of the first step that is still open and would not be skipped, and when it is due."""
-    enrolment = _STATE.validate_python(due.state)
+    enrolment = Enrolment.read(due.state)
     steps = _open_steps(playbook, enrolment)
     wanted = (step for step in steps if not any(meets(member, condition) for condition in step.unless))
     step = next(wanted, None)
@@ -176,7 +211,7 @@ def _not_before(enrolment: Enrolment, step: Step, playbook: Playbook, member: Me
 
 
 def _settle(enrolment: Enrolment, step: Step) -> Enrolment:
-    return enrolment.model_copy(update={"settled": [*enrolment.settled, step.key]})
+    return enrolment._replace(settled=[*enrolment.settled, step.key])
 
 
 def _send(due: Due, step: Step, member: Member, at: datetime) -> SendMail:
@@ -193,7 +228,7 @@ def _send_id(due: Due, step: Step) -> SendId:
 
 
 def _look_again(due: Due, enrolment: Enrolment, at: datetime) -> Advance:
-    return Advance(due=due, due_at=at, state=enrolment.model_dump(mode="json"))
+    return Advance(due=due, due_at=at, state=enrolment.written())
 
 
 def _close_or_stay_open(due: Due, enrolment: Enrolment, playbook: Playbook, now: datetime) -> Action:

@@ -22,7 +22,7 @@ from moto import mock_aws
 
 from infra import cli
 from infra.mails import compile_mails
-from shared.app import App, Settings
+from shared.app import App, Settings, client, session
 from shared.mail import Mails
 from shared.pages import Pages
 from shared.ses import Pace
@@ -84,9 +84,11 @@ def aws() -> Iterator[Wire]:
     with pytest.MonkeyPatch.context() as patch, mock_aws():
         patch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
         patch.setattr(boto3, "client", cache(boto3.client))
-        boto3.setup_default_session()
+        client.cache_clear()
+        session.cache_clear()
+        boto3.setup_default_session(botocore_session=session())
         wire = Wire()
-        events = boto3._get_default_session()._session.get_component("event_emitter")
+        events = session().get_component("event_emitter")
         events.register("before-call.*.*", wire.count)
         events.register("provide-client-params.dynamodb.*", judge)
         events.register_first("before-send.sesv2.SendEmail", wire.answer)
@@ -95,6 +97,8 @@ def aws() -> Iterator[Wire]:
         boto3.client("events").create_event_bus(Name="flywheel")
         yield wire
     boto3.DEFAULT_SESSION = None
+    client.cache_clear()
+    session.cache_clear()
 
 
 @pytest.fixture

@@ -40,5 +40,5 @@ def some_members(count: int) -> Iterator[tuple[Member, Due]]:
             email=f"{name}@example.com",
             identities=frozenset({f"slack:U{number}"}),
         )
-        state = onboarding.Enrolment(joined_at=JOINED).model_dump(mode="json")
+        state = onboarding.Enrolment(joined_at=JOINED).written()
         yield member, Due(programme="onboarding", member_id=member.id, key="steps", due_at=JOINED, state=state)

@@ -8,8 +8,10 @@ import sys
 from importlib.util import MAGIC_NUMBER, cache_from_source
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
+from botocore.session import Session
 
 from infra import ROOT, bundle, mails, sizes
 from infra.local.assembly import synthesise
@@ -27,9 +29,10 @@ import importlib, json, sys
 from pathlib import Path
 layers, code, left_out, services = sys.argv[1].split(","), sys.argv[2], sys.argv[3].split(","), sys.argv[4:]
 sys.path += [*layers, code]
-import boto3
-session = boto3.Session("id", "key", region_name="eu-west-1")
-clients = [session.client(service).meta.service_model.service_name for service in services]
+from botocore.session import Session
+session = Session()
+session.set_credentials("id", "key")
+clients = {name: session.create_client(name, region_name="eu-west-1").meta.endpoint_url for name in services}
 names = [".".join(file.relative_to(code).with_suffix("").parts) for file in sorted(Path(code).rglob("*.py"))]
 names = [name for name in names if name not in left_out]
 for name in names:
@@ -70,7 +73,7 @@ def test_bundle_imports_alone_and_makes_all_clients(code: bundle.Asset, layer: b
     ran = isolated(IMPORT_EVERYTHING, *places, ",".join(DRAWING), *sorted(bundle.SERVICES))
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout)
-    assert found["clients"] == sorted(bundle.SERVICES)
+    assert found["clients"] == {name: stock(name).meta.endpoint_url for name in bundle.SERVICES}
     assert found["modules"] >= 30
     assert not {"aws_cdk", "constructs", "infra", "tests", "yaml", "mjml", "css_inline"} & set(found["roots"])
 
@@ -134,6 +137,34 @@ def test_compiled_playbook_reads_back_the_same(code: bundle.Asset) -> None:
     assert compiled == playbook.load(ROOT / "playbook.yaml")
 
 
+def stock(service: str) -> Any:
+    """A client of botocore as it is installed here, with all that it describes."""
+    session = Session()
+    session.set_credentials("id", "key")
+    return session.create_client(service, region_name="eu-west-1")
+
+
+def test_what_the_layer_describes_is_as_it_was_but_for_the_prose(layer: bundle.Asset) -> None:
+    models = list((layer.folder / "python" / "botocore" / "data").rglob("service-2.json"))
+    assert len(models) >= len(bundle.SERVICES)
+    for file in models:
+        text = file.read_text(encoding="utf-8")
+        model = json.loads(text)
+        assert '"documentation":"' not in text
+        whole = Session().get_service_model(file.parts[-3], file.parts[-2])
+        assert model["operations"].keys() == set(whole.operation_names)
+        assert model["shapes"].keys() == set(whole.shape_names)
+
+
+def test_the_layer_knows_every_region_but_only_our_services(layer: bundle.Asset) -> None:
+    described = json.loads((layer.folder / "python" / "botocore" / "data" / "endpoints.json").read_text("utf-8"))
+    whole = Session().get_component("data_loader").load_data("endpoints")
+    assert [one["regions"] for one in described["partitions"]] == [one["regions"] for one in whole["partitions"]]
+    ours = {name for one in described["partitions"] for name in one["services"]}
+    assert {"dynamodb", "email", "states"} <= ours
+    assert not {"ec2", "s3"} & ours
+
+
 def test_layer_describes_only_services_we_call(layer: bundle.Asset) -> None:
     described = layer.folder / "python" / "botocore" / "data"
     assert {place.name for place in described.iterdir() if place.is_dir()} == bundle.SERVICES
@@ -141,9 +172,7 @@ def test_layer_describes_only_services_we_call(layer: bundle.Asset) -> None:
 
 def test_every_client_that_the_code_makes_is_described() -> None:
     sources = [*(ROOT / "shared").rglob("*.py"), *(ROOT / "functions").rglob("*.py")]
-    made = {
-        name for file in sources for name in re.findall(r'boto3\.client\("(\w+)"', file.read_text(encoding="utf-8"))
-    }
+    made = {name for file in sources for name in re.findall(r'client\("(\w+)"', file.read_text(encoding="utf-8"))}
     assert {"dynamodb", "sqs"} <= made
     assert made <= bundle.SERVICES
 

@@ -14,7 +14,6 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, cast
 from unittest.mock import patch
@@ -38,7 +37,7 @@ from functions import (
     webhooks,
 )
 from infra.mails import compile_mails
-from shared.app import App
+from shared.app import App, client, session
 from shared.charts import png
 from shared.mail import Mails
 from shared.pages import Pages
@@ -161,7 +160,9 @@ def opened() -> Iterator[House]:
         loud = logging.getLogger("botocore")
         stack.callback(loud.setLevel, loud.level)
         loud.setLevel(logging.ERROR)  # it tells of every call, to whoever listens at the root
-        stack.enter_context(patch.object(boto3, "client", cache(boto3.client)))
+        for made_before in (client, session):
+            made_before.cache_clear()
+            stack.callback(made_before.cache_clear)
         # The SDK's waits between its attempts are real time, which nothing here is about.
         at_once = types.SimpleNamespace(sleep=lambda _: None)
         stack.enter_context(patch("botocore.endpoint.time", at_once))

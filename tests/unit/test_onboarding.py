@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
+from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
@@ -58,6 +59,29 @@ def run_through(member: Member, playbook: Playbook, due: Due, days: int) -> list
             break
         due = later(due, actions)
     return mails
+
+
+class TestWhatIsRemembered:
+    @pytest.mark.parametrize("last", [None, "2030-01-03T08:00:00.000001Z"])
+    def test_an_enrolment_is_read_as_it_was_written(self, last: str | None) -> None:
+        written: dict[str, Any] = {"joined_at": "2030-01-01T12:00:00Z", "settled": ["welcome"], "last_sent_at": last}
+        read = onboarding.Enrolment.read(written)
+        assert (read.joined_at, read.last_sent_at) == (JOINED, at(last) if last else None)
+        assert read.written() == written
+
+    @pytest.mark.parametrize(
+        "state",
+        [
+            {},
+            {"joined_at": "ada@example.com"},
+            {"joined_at": "2030-01-01T12:00:00"},
+            {"joined_at": "2030-01-01T12:00:00Z", "settled": "welcome"},
+            {"joined_at": "2030-01-01T12:00:00Z", "last_sent_at": 3},
+        ],
+    )
+    def test_what_is_no_enrolment_is_refused_and_never_quoted(self, state: dict[str, Any]) -> None:
+        with pytest.raises(ValueError, match=r"^an agenda item does not hold an enrolment$"):
+            onboarding.Enrolment.read(state)
 
 
 class TestEnrolling:

@@ -151,10 +151,14 @@ class TestTelling:
         [line] = map(json.loads, house.log_lines.getvalue().splitlines())
         assert (line["message"], line["platform"], line["status"]) == ("rejected", "slack", 401)
 
-    def test_log_lines_name_events_by_id(self, house: House) -> None:
+    def test_one_line_counts_events_and_names_them_by_id(
+        self, house: House, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         house.post_golden(MESSAGE)
-        [line] = map(json.loads, house.log_lines.getvalue().splitlines())
-        assert (line["platform"], line["event_ids"], line["new"]) == ("slack", ["slack:Ev008"], 1)
+        told = emitted(capsys)
+        assert (told["platform"], told["event_ids"], told["EventsLogged"]) == ("slack", ["slack:Ev008"], [1.0])
+        assert told["request_id"]
+        assert house.log_lines.getvalue() == ""
 
     def test_logs_never_hold_people_texts_or_secrets(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
         for name in names():
