@@ -57,6 +57,7 @@ class Canned(AWSResponse):  # type: ignore[misc, unused-ignore]
             name.replace("_", "-"): headers[name] for name in headers
         }
         super().__init__("https://aws.example.com", status, plain, None)  # type: ignore[arg-type]
+        self.told = told
         self._content = json.dumps(told).encode()
 
 

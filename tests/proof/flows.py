@@ -255,8 +255,7 @@ FLOWS: Mapping[str, Flow] = {
             before=_nothing,
             begins=_deliveries,
             quiet_after=10 * timedelta(minutes=1),
-            # Just before midnight: what is tried again comes on another day.
-            starts_at=golden("standard.several").received_at.replace(hour=23, minute=59, second=30),
+            starts_at=golden("standard.several").received_at,
         ),
         Flow(name="event to reaction", before=_nothing, begins=_two_who_are_one, quiet_after=timedelta(0)),
         Flow(name="drip, tick to settled", before=one_joined, begins=_tick_of_onboarding, quiet_after=3 * HOUR),

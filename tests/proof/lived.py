@@ -82,7 +82,7 @@ class Lived:
             case "edited":
                 self._deploy()
             case "measured":  # it comes every hour, so one that failed has others soon after it
-                for hours in range(4):
+                for hours in range(3):
                     at = world.now + hours * HOUR
                     world.queues.later.append((at, "metrics_rollup", {"scheduled_time": at.isoformat()}))
             case "reported":
