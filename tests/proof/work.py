@@ -95,7 +95,7 @@ def _fails(mutant: Mutant) -> bool:
     told = subprocess.run(
         command, cwd=ROOT, env=os.environ | {"UNGUARDED": mutant.guard}, check=False, capture_output=True, text=True
     )
-    return told.returncode == 1 and " failed" in told.stdout
+    return told.returncode == 1  # 2 and more: the tests could not even be run
 
 
 def _breaks(mutant: Mutant, house: House) -> bool:
