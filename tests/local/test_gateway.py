@@ -1,4 +1,4 @@
-"""What `infra.local.gateway` has MiniStack do as AWS does it. The deployed stack shows that it does under `make load`."""
+"""What `infra.local.gateway` has MiniStack do as AWS does it; `make load` shows it on the deployed stack."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from shared.ledger import LEASE
 from shared.members import why_not
 from shared.model import Identity, SendId, member_id_of
 from shared.playbook import Playbook
+from shared.signing import Signer
 from shared.store.items import member_of
 from shared.store.wire import values
 from tests.proof.faults import Fault, faults_of
@@ -69,7 +70,7 @@ class Lived:
             case "told":
                 self._tell(move)
             case "refuses":
-                token = world.app.signer.sign("unsubscribe", self._person(move.who))
+                token = Signer(self.house.secrets["links"]).sign("unsubscribe", self._person(move.who))
                 world.ask("links", one_click(token))
             case "bounces" | "softly" | "complains":
                 kind = {"bounces": "bounce_permanent", "softly": "bounce_transient", "complains": "complaint"}[
@@ -89,7 +90,7 @@ class Lived:
                 world.ask("manager_report", {"kind": "weekly", "scheduled_time": world.now.isoformat()})
 
     def _tell(self, move: Move) -> None:
-        events = [_resolved(event, self.world) for event in move.events]
+        events = [_resolved(event, Signer(self.house.secrets["links"])) for event in move.events]
         body = json.dumps(events[0]).encode()
         post(self.world, "standard", {"webhook-id": f"{move.who}-{move.number}"}, body)
 
@@ -202,11 +203,11 @@ def _mail_of(send_id: SendId, playbook: Playbook) -> str:
     return playbook.reengagement.mail if send_id.programme == "reengagement" else ""
 
 
-def _resolved(event: dict[str, Any], world: World) -> dict[str, Any]:
+def _resolved(event: dict[str, Any], signer: Signer) -> dict[str, Any]:
     """Who was brought by somebody has their code."""
     data = dict(event["data"])
     if brought_by := data.pop("brought_by", None):
-        data["code"] = world.app.signer.code(member_id_of(Identity("shop", brought_by)))
+        data["code"] = signer.code(member_id_of(Identity("shop", brought_by)))
     return {**event, "data": data}
 
 
