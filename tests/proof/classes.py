@@ -103,7 +103,7 @@ _TOLD: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "a transaction is applied and its reply is lost",
         "done again it is refused by its own condition, which counts as done",
-        ("referral to reward", "a reward is put if absent"),
+        ("referral to reward", "two ticks of referrals"),
     ),
     (
         "the table is throttled, or transactions collide",
@@ -158,7 +158,10 @@ _TOLD: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "SES refuses for now: 429, quota, paused",
         "surely not sent: put off, and tried again by us",
-        ("test_a_refused_call_is_tried_again_later_by_us_alone", "put off first, then release"),
+        (
+            "test_a_refused_call_is_tried_again_later_by_us_alone",
+            "test_a_write_that_fails_while_deferring_loses_no_mail",
+        ),
     ),
     (
         "SES refuses for good",
@@ -173,7 +176,7 @@ _TOLD: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "a no, a bounce or an erasure between plan and send",
         "consent and address are looked at again in the claim",
-        ("consent is looked at in the claim", "test_any_interleaving_ends_as_in_order_of_time"),
+        ("test_any_interleaving_ends_as_in_order_of_time",),
     ),
     (
         "SES's events are lost, doubled, early or late",
@@ -228,7 +231,7 @@ _TOLD: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (
         "an event comes after its day is over",
         "it marks its day, which is computed again, and those that follow from it",
-        ("test_a_late_event_restates_its_day_and_those_after_it", "a mark goes only if it was not made again"),
+        ("test_a_late_event_restates_its_day_and_those_after_it", "measuring and a late event"),
     ),
     (
         "the stream delivers twice",

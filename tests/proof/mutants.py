@@ -129,7 +129,6 @@ def _same(value: Any, other: Any) -> bool:
 
 STRANGER, STRANGERS, MEMBER = "two batches, one stranger", "two batches, two strangers", "two batches, one member"
 TWICE, AGAIN = "a mail twice", "a follow-up and a mail put off again"
-LATE, ROLLS = "measuring and a late event", "measuring twice at once"
 DRIP, LOST = "drip, tick to settled", "drip, SES's word lost"
 WEBHOOK, REACTION, REFERRAL, ROLLUP = "webhook to log", "event to reaction", "referral to reward", "rollup"
 
@@ -209,13 +208,6 @@ MUTANTS = (
         '"ConditionExpression": "version = :version OR version <> :version OR due_at = :due_at",',
         AGAIN,
     ),
-    Mutant(
-        "arming is put if absent",
-        "shared.store.agenda",
-        'return self._write("put_item", Item=due_item(due), ConditionExpression="attribute_not_exists(pk)")',
-        'return self._write("put_item", Item=due_item(due))',
-        SEEDS,
-    ),
     # --- the ledger
     Mutant(
         "one attempt a mail",
@@ -246,13 +238,6 @@ MUTANTS = (
         "tests/aws/test_sending.py::TestWorkers::test_who_comes_back_after_the_lease_cannot_settle_another_s_claim",
     ),
     Mutant(
-        "a claim is given back when its mail fails",
-        "shared.sending",
-        "    finally:\n        if not claim.settled:",
-        "    finally:\n        if claim.settled and False:",
-        SEEDS,
-    ),
-    Mutant(
         "look again at what is in doubt",
         "shared.sending",
         "    _look_again(planned, app, now + SEND_EVENT_WINDOW)\n",
@@ -281,58 +266,13 @@ MUTANTS = (
         LOST,
     ),
     Mutant(
-        "service in doubt goes again",
-        "shared.ledger",
-        'return "park" if mail_class == "marketing" else "again"',
-        'return "park"',
-        SEEDS,
-    ),
-    Mutant(
-        "the window for SES's Send event",
-        "shared.ledger",
-        "return send.at + SEND_EVENT_WINDOW\n    return send.until if",
-        "return send.at\n    return send.until if",
-        SEEDS,
-    ),
-    Mutant(
         "SES's Send event settles",
         "shared.feedback",
         "app.store.note_sent(feedback.send_id, feedback.message_id, min(feedback.sent_at, now))",
         "pass",
         DRIP,
     ),
-    Mutant(
-        "put off first, then release",
-        "shared.sending",
-        '    _look_again(planned.model_copy(update={"waited_for": reason}), app, until)\n'
-        "    return _settle(claim, app, now, SendStatus.DEFERRED, reason=reason, until=until)",
-        "    settled = _settle(claim, app, now, SendStatus.DEFERRED, reason=reason, until=until)\n"
-        '    _look_again(planned.model_copy(update={"waited_for": reason}), app, until)\n'
-        "    return settled",
-        SEEDS,
-    ),
-    Mutant(
-        "consent is looked at in the claim",
-        "shared.ledger",
-        "reason = why_not(member, mail) or _about_the_past(facts, send_id)",
-        "reason = _about_the_past(facts, send_id)",
-        SEEDS,
-    ),
-    Mutant(
-        "one mail for two who are one",
-        "shared.ledger",
-        '    return "sent_before_merge" if out else None',
-        "    return None",
-        SEEDS,
-    ),
     # --- referrals and rewards
-    Mutant(
-        "a reward is put if absent",
-        "shared.store.referrals",
-        'writes = [_new(where, reward.model_dump(mode="json")), _mark(milestone)]',
-        'writes = [_put(where, reward.model_dump(mode="json")), _mark(milestone)]',
-        "two ticks of referrals",
-    ),
     Mutant(
         "a notice goes before it is noted",
         "shared.rewarding",
@@ -340,42 +280,5 @@ MUTANTS = (
         '    for reward in rewards:\n        app.store.note_reward(reward, "announced_at", now)\n'
         "    if rewards:\n        app.notices.put(",
         REFERRAL,
-    ),
-    # --- measuring
-    Mutant(
-        "a mark goes only if it was not made again",
-        "shared.store.rollups",
-        'keys.dirty(mark.what)),\n            ConditionExpression="#token = :token",',
-        'keys.dirty(mark.what)),\n            ConditionExpression="#token = :token OR attribute_exists(pk)",',
-        LATE,
-    ),
-    Mutant(
-        "one at a time measures",
-        "shared.store.rollups",
-        'ConditionExpression="attribute_not_exists(pk) OR #until < :at",',
-        'ConditionExpression="attribute_not_exists(pk) OR #until < :at OR #until >= :at",',
-        ROLLS,
-    ),
-    Mutant(
-        "what a batch left unwritten",
-        "shared.store.rollups",
-        "            if not left:\n                return",
-        "            return",
-        SEEDS,
-    ),
-    # --- reading
-    Mutant(
-        "the next page",
-        "shared.store.table",
-        'if "LastEvaluatedKey" not in got:',
-        'if "LastEvaluatedKey" not in got or True:',
-        SEEDS,
-    ),
-    Mutant(
-        "what a batch left unread",
-        "shared.store.table",
-        "                if not request:\n                    break",
-        "                break",
-        SEEDS,
     ),
 )
