@@ -75,14 +75,14 @@ def _left_on_join_page(event: CommunityEvent, referee: Member, app: App) -> list
 
 
 def _signed_up(event: ReferralSignedUp, referee: Member, app: App) -> list[Touch]:
-    """The click that the sign-up hands back, else the code that was entered; of somebody erased, neither."""
+    """The click that the sign-up hands back, else the code that was entered: who is nobody attributes nothing."""
     clicked = _click(event.ref, app) if event.ref else None
-    if clicked and _is_fresh(clicked[1], event, app) and app.store.survivor(clicked[0]):
+    if clicked and _is_fresh(clicked[1], event, app):
         ours = app.playbook.referrals.utm  # what the click led on with, where the sign-up hands nothing back
         told = _touch(event, referee, clicked[0], "link", at=clicked[1])
         return [told.model_copy(update={"utm": told.utm or ours})]
     owner = _owner(event.code, app) if event.code else None
-    return [_touch(event, referee, owner, "code")] if owner and app.store.survivor(owner) else []
+    return [_touch(event, referee, owner, "code")] if owner else []
 
 
 def _click(ref: str, app: App) -> tuple[str, datetime] | None:
