@@ -189,7 +189,7 @@ class TestReferrals:
         given = {"ref": app.signer.sign("referral", ADA, "c1", stamp(NOON)), "code": app.signer.code(ADA)}
         erase(app)
         happen(app, joins("U4", LATER), an_event(ReferralSignedUp, "U4", LATER + HOUR, **{by: given[by]}))
-        assert app.store.referee([FAY]).touches == []
+        assert app.store.referee([FAY]).attributions == []
 
     def test_a_touch_expires(self, app: App) -> None:
         touched(app, ADA)
