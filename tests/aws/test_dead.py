@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -15,13 +14,12 @@ from uuid import uuid4
 
 import boto3
 import pytest
-from botocore.response import StreamingBody
 from botocore.stub import Stubber
 
 from functions import mail_feedback, mailer, onboarding, react, reward_notices
 from infra import dead
 from infra.letters import QUEUES, Letter
-from infra.redrive import HELD, Queues, Redrive, StillFails, invoking
+from infra.redrive import HELD, Queues, Redrive, StillFails
 from shared.app import QUICK, App
 from shared.model import Identity, RewardNotice, SendStatus, member_id_of
 from tests import ses_events
@@ -376,34 +374,6 @@ def worked_off(url: str, function: Any) -> None:
         sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
 
 
-@pytest.mark.usefixtures("wire")
-class TestInvoking:
-    @pytest.fixture
-    def lambda_(self) -> Iterator[Stubber]:
-        with Stubber(boto3.client("lambda", region_name="eu-west-1")) as stubber:
-            yield stubber
-
-    def answer(self, lambda_: Stubber, told: object, **more: str) -> None:
-        body = json.dumps(told).encode()
-        payload = StreamingBody(io.BytesIO(body), len(body))
-        given = {"FunctionName": NAME, "Payload": b'{"a": 1}'}
-        lambda_.add_response("invoke", {"StatusCode": 200, "Payload": payload, **more}, given)
-
-    def test_what_a_function_answers_is_told(self, lambda_: Stubber) -> None:
-        self.answer(lambda_, {"batchItemFailures": []})
-        assert invoking(_client(lambda_))(NAME, {"a": 1}) == {"batchItemFailures": []}
-
-    def test_a_function_that_raises_still_fails_by_its_type_alone(self, lambda_: Stubber) -> None:
-        self.answer(lambda_, {"errorType": "Unavailable", "errorMessage": "ada"}, FunctionError="Unhandled")
-        with pytest.raises(StillFails, match=r"failed again \(Unavailable\); its log says why$"):
-            invoking(_client(lambda_))(NAME, {"a": 1})
-
-    def test_a_function_that_is_gone_is_a_sentence(self, lambda_: Stubber) -> None:
-        lambda_.add_client_error("invoke", "ResourceNotFoundException")
-        with pytest.raises(StillFails, match="could not be invoked: ResourceNotFoundException"):
-            invoking(_client(lambda_))(NAME, {"a": 1})
-
-
 class TestCommands:
     @pytest.fixture(autouse=True)
     def cloudformation(self, urls: dict[str, str]) -> Iterator[None]:
@@ -503,10 +473,6 @@ def _redriven(again: Redrive, letter: Letter) -> str:
         return again.redrive(letter)
     except StillFails as exc:
         return str(exc)
-
-
-def _client(stubber: Stubber) -> Any:
-    return stubber.client
 
 
 def _away(*_: Any) -> bool:

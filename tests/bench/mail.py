@@ -15,8 +15,9 @@ from shared.programmes import onboarding
 from tests.bench.bundled import code
 from tests.bench.members import a_new_member, agenda_of, enrolled, items_of, the_function
 from tests.bench.rows import Row, cpu, in_turns
-from tests.bench.wire import Context, Table, Wire, an_app, replayed
+from tests.bench.wire import Table, Wire, an_app, replayed
 from tests.builders import JOINED
+from tests.invocation import Context
 
 MAILS = 20
 QUEUED = 10

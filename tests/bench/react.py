@@ -14,8 +14,9 @@ from shared.store import keys
 from shared.store.wire import attributes
 from tests.bench.members import a_known_member, items_of, the_function
 from tests.bench.rows import Row, cpu, in_turns
-from tests.bench.wire import Context, Table, Wire, an_app, replayed
+from tests.bench.wire import Table, Wire, an_app, replayed
 from tests.builders import JOINED, posted
+from tests.invocation import Context
 
 EVENTS = 100
 TIMES = 5

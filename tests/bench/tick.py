@@ -13,8 +13,9 @@ from datetime import timedelta
 from shared.programmes import onboarding
 from tests.bench.members import a_new_member, agenda_of, enrolled, items_of, the_function
 from tests.bench.rows import Row, cpu, in_turns
-from tests.bench.wire import Context, Table, Wire, an_app
+from tests.bench.wire import Table, Wire, an_app
 from tests.builders import JOINED, a_playbook
+from tests.invocation import Context
 
 DUE = 20
 COMMUNITIES = (1_000, 10_000, 100_000)

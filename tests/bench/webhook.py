@@ -17,8 +17,9 @@ from botocore.exceptions import ClientError
 from infra.local.signing import sign
 from tests.bench.members import the_function
 from tests.bench.rows import Row, cpu, in_turns
-from tests.bench.wire import SETTINGS, Context, Wire, an_app, client
+from tests.bench.wire import SETTINGS, Wire, an_app, client
 from tests.golden import SECRETS, golden
+from tests.invocation import Context
 
 TIMES = 100
 SECRET = SECRETS["slack"]

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import boto3
-from aws_lambda_powertools.utilities.typing import LambdaContext
 from botocore import xform_name
 from botocore.awsrequest import AWSRequest, AWSResponse
 
@@ -145,15 +144,3 @@ def an_app(code: Path = ROOT / "shared") -> App:
     app = App(SETTINGS, playbook=a_playbook(at_any_hour=True), code=code)
     app.pace = Pace(1e9, monotonic=lambda: 0.0, sleep=lambda _: None)
     return app
-
-
-class Context(LambdaContext):
-    """What Lambda tells an invocation."""
-
-    def __init__(self) -> None:
-        self._function_name = self._aws_request_id = "here"
-        self._memory_limit_in_mb = 512
-        self._invoked_function_arn = "arn:aws:lambda:eu-west-1:000000000000:function:here"
-
-    def get_remaining_time_in_millis(self) -> int:  # type: ignore[override]
-        return 60_000

@@ -8,9 +8,10 @@ from typing import Any
 
 from tests.budget.counter import Counted, Spent
 from tests.budget.units import UNITS, Unit
+from tests.invocation import Context
 from tests.proof.flows import FLOWS
 from tests.proof.house import FUNCTIONS, House
-from tests.proof.world import Context, World
+from tests.proof.world import World
 
 
 class _Named(Context):

@@ -42,7 +42,7 @@ class TestStrict:
 
     def test_an_item_over_the_limit_is_invalid(self) -> None:
         with pytest.raises(Invalid, match="size"):
-            Dynamo().do("PutItem", a_put(text={"S": "x" * 400_000}))
+            Dynamo().do("PutItem", a_put(text={"S": "x" * 410_000}))
 
     def test_a_key_of_an_index_must_be_text(self) -> None:
         with pytest.raises(Invalid, match="agenda"):

@@ -19,7 +19,6 @@ from itertools import count
 from typing import Any, Self
 
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
-from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from functions import mailer, reward_notices
 from infra.local.signing import sign
@@ -29,6 +28,7 @@ from shared.playbook import Playbook
 from shared.ses import Pace
 from shared.store import Store
 from tests.golden import SECRETS
+from tests.invocation import Context
 from tests.proof.dynamo import Dynamo, State
 from tests.proof.faults import Death
 from tests.proof.house import FUNCTIONS, House, Outside
@@ -65,18 +65,6 @@ _TOKEN = re.compile(r"token\d+")
 
 class Restless(Exception):
     """The machine does not come to rest."""
-
-
-class Context(LambdaContext):
-    """What Lambda tells an invocation: there is plenty of time."""
-
-    def __init__(self) -> None:
-        self._function_name = self._aws_request_id = "here"
-        self._memory_limit_in_mb = 512
-        self._invoked_function_arn = "arn:aws:lambda:eu-west-1:000000000000:function:here"
-
-    def get_remaining_time_in_millis(self) -> int:  # type: ignore[override]
-        return 900_000
 
 
 @dataclass
