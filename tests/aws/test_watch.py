@@ -24,7 +24,7 @@ HOUR = {"scheduled_time": NOW.isoformat()}
 @pytest.fixture(autouse=True)
 def told(app: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Told:
     told = Told(capsys)
-    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Flywheel")
+    monkeypatch.setattr(watch.metrics.provider, "namespace", "Flywheel")  # read when the module was loaded
     _wire(watch, app, told, monkeypatch)
     return told
 
