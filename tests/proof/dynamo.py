@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from moto.core.models import botocore_stubber
 
 from shared.store.sends import LINE
 from tests.budget.capacity import Index, size
@@ -86,6 +87,11 @@ class Dynamo:
         self.state = State()
         self.lag: Callable[[int], int] = lambda _: 0
         self.part: Callable[[int], int] = lambda count: count
+
+    def stand_behind(self, client: Any) -> None:
+        """Answer all that a client asks, alone: another test's moto in this process would answer it a second time."""
+        client.meta.events.unregister("before-send", botocore_stubber)
+        client.meta.events.register_first("before-send", lambda request, **_: self.answer(request))
 
     def answer(self, request: AWSPreparedRequest) -> AWSResponse:
         """What a request over the wire is answered."""

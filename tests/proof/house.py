@@ -132,7 +132,7 @@ class House:
         self.faults = Faults(answers)
         self.client = boto3.client("dynamodb", region_name="eu-west-1")
         """The table as the outside reaches it: no call of its is ever struck."""
-        self.client.meta.events.register_first("before-send", lambda request, **_: self._of_the_table(request))
+        self.table.stand_behind(self.client)
 
     def _of_the_table(self, request: AWSPreparedRequest) -> AWSResponse:
         return self.table.answer(request)

@@ -56,8 +56,8 @@ def client(engine: str, request: pytest.FixtureRequest) -> Iterator[Any]:
         with mock_aws():
             yield ANYBODY.client("dynamodb")
     elif engine == "memory":
-        client, table = ANYBODY.client("dynamodb"), Dynamo()
-        client.meta.events.register_first("before-send", lambda request, **_: table.answer(request))
+        client = ANYBODY.client("dynamodb")
+        Dynamo().stand_behind(client)
         yield client
     else:
         yield dynamodb_of(request.getfixturevalue("ministack"))
