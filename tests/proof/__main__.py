@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 from tests.proof.classes import classes
 from tests.proof.flows import FLOWS
 from tests.proof.meetings import MEETINGS
-from tests.proof.mutants import MUTANTS
+from tests.proof.mutants import MUTANTS, TESTS
 from tests.proof.work import Found, hunt, months, strike
 
 OUT = Path("out") / "proof.json"
@@ -45,11 +46,18 @@ def main(arguments: Sequence[str]) -> int:
             shares = [range(at, min(at + A_SHARE, first + count)) for at in range(first, first + count, A_SHARE)]
             found["seeds"] = _seeds(side_by_side(months, shares))
         if "mutants" in asked.parts:
-            found["mutants"] = _mutants(side_by_side(hunt, range(len(MUTANTS))))
+            found["mutants"] = _mutants(side_by_side(hunt, _shares_of_guards()))
     found["classes"] = {"total": len(list(classes())), "shown": sum(bool(one.shown) for one in classes())}
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     asked.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     return int(not _all_well(found))
+
+
+def _shares_of_guards() -> Iterator[list[int]]:
+    """All whose lack tests show in one share, for a process that has them loaded; each of the others in its own."""
+    by_tests = [number for number, mutant in enumerate(MUTANTS) if mutant.by.startswith(TESTS)]
+    yield by_tests
+    yield from ([number] for number in range(len(MUTANTS)) if number not in by_tests)
 
 
 def _asked(arguments: Sequence[str]) -> argparse.Namespace:
@@ -103,11 +111,11 @@ def _seeds(shares: Iterable[list[Found]]) -> dict[str, Any]:
     return {"run": run, "violations": len(failed), "faults": dict(struck), "found": failed}
 
 
-def _mutants(hunts: Iterable[Found]) -> dict[str, Any]:
+def _mutants(shares: Iterable[list[Found]]) -> dict[str, Any]:
     """Guards that are taken away: by whom each is found missing."""
     print(f"{'guard that is taken away':44} found missing by", flush=True)
     told = {}
-    for one in hunts:
+    for one in chain.from_iterable(shares):
         print(f"{one.name:44} {one.wrong[0] if one.wrong else 'NOBODY'}", flush=True)
         told[one.name] = one.wrong[0] if one.wrong else None
     return {"total": len(told), "found": sum(one is not None for one in told.values()), "by": told}

@@ -80,6 +80,12 @@ class State:
         return State(dict(self.items), indexed, list(self.pending), list(self.logged))
 
 
+def answered_by(client: Any, answer: Callable[[AWSPreparedRequest], AWSResponse]) -> None:
+    """Have all that a client asks answered so, and no more by a moto that another test has at work in this process."""
+    client.meta.events.unregister("before-send", botocore_stubber)
+    client.meta.events.register_first("before-send", lambda request, **_: answer(request))
+
+
 class Dynamo:
     """One table. Of n writes the indexes do not know `lag(n)` yet; of a batch or a page of n, `part(n)` is done."""
 
@@ -87,11 +93,6 @@ class Dynamo:
         self.state = State()
         self.lag: Callable[[int], int] = lambda _: 0
         self.part: Callable[[int], int] = lambda count: count
-
-    def stand_behind(self, client: Any) -> None:
-        """Answer all that a client asks, alone: another test's moto in this process would answer it a second time."""
-        client.meta.events.unregister("before-send", botocore_stubber)
-        client.meta.events.register_first("before-send", lambda request, **_: self.answer(request))
 
     def answer(self, request: AWSPreparedRequest) -> AWSResponse:
         """What a request over the wire is answered."""

@@ -43,7 +43,7 @@ from shared.mail import Mails
 from shared.pages import Pages
 from tests.builders import ROOT
 from tests.golden import SECRETS
-from tests.proof.dynamo import Canned, Dynamo
+from tests.proof.dynamo import Canned, Dynamo, answered_by
 from tests.proof.faults import Answer, Faults
 from tests.receiver import Receiver, receiving
 
@@ -132,7 +132,7 @@ class House:
         self.faults = Faults(answers)
         self.client = boto3.client("dynamodb", region_name="eu-west-1")
         """The table as the outside reaches it: no call of its is ever struck."""
-        self.table.stand_behind(self.client)
+        answered_by(self.client, self._of_the_table)
 
     def _of_the_table(self, request: AWSPreparedRequest) -> AWSResponse:
         return self.table.answer(request)

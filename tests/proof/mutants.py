@@ -130,6 +130,7 @@ def _same(value: Any, other: Any) -> bool:
 STRANGER, STRANGERS, MEMBER = "two batches, one stranger", "two batches, two strangers", "two batches, one member"
 TWICE, AGAIN = "a mail twice", "a follow-up and a mail put off again"
 DRIP, LOST = "drip, tick to settled", "drip, SES's word lost"
+STORE, PARTS, SENDING = "tests/store", "tests/store/test_parts.py", "tests/aws/test_sending.py::TestNotSent"
 WEBHOOK, REACTION, REFERRAL, ROLLUP = "webhook to log", "event to reaction", "referral to reward", "rollup"
 
 MUTANTS = (
@@ -208,7 +209,49 @@ MUTANTS = (
         '"ConditionExpression": "version = :version OR version <> :version OR due_at = :due_at",',
         AGAIN,
     ),
+    Mutant(
+        "what is on the agenda is armed once",
+        "shared.store.agenda",
+        'Item=due_item(due), ConditionExpression="attribute_not_exists(pk)")',
+        "Item=due_item(due))",
+        f"{STORE}/test_people.py::TestAgenda::test_an_item_is_armed_once[memory]",
+    ),
     # --- the ledger
+    Mutant(
+        "consent and address in the claim",
+        "shared.ledger",
+        "reason = why_not(member, mail) or _about_the_past(facts, send_id)",
+        "reason = _about_the_past(facts, send_id)",
+        f"{SENDING}::test_what_happened_since_the_plan_wins",
+    ),
+    Mutant(
+        "what went out before a merge",
+        "shared.ledger",
+        "reason = why_not(member, mail) or _about_the_past(facts, send_id)",
+        "reason = why_not(member, mail)",
+        "tests/unit/test_ledger.py::TestAboutTime::test_a_mail_that_went_out_before_a_merge_does_not_go_again",
+    ),
+    Mutant(
+        "a claim is given back when its mail fails",
+        "shared.sending",
+        "        if not claim.settled:\n",
+        "        if False:\n",
+        "tests/aws/test_sending.py::TestWorkers::test_a_failure_before_the_handover_gives_the_claim_back",
+    ),
+    Mutant(
+        "a service mail in doubt goes again",
+        "shared.ledger",
+        'return "park" if mail_class == "marketing" else "again"',
+        'return "park"',
+        "report",
+    ),
+    Mutant(
+        "SES has its time to tell",
+        "shared.ledger",
+        "        return send.at + SEND_EVENT_WINDOW\n",
+        "        return send.at\n",
+        "tests/unit/test_ledger.py::TestInDoubt::test_nothing_is_decided_before_the_window_is_over",
+    ),
     Mutant(
         "one attempt a mail",
         "shared.app",
@@ -280,5 +323,51 @@ MUTANTS = (
         '    for reward in rewards:\n        app.store.note_reward(reward, "announced_at", now)\n'
         "    if rewards:\n        app.notices.put(",
         REFERRAL,
+    ),
+    Mutant(
+        "a reward is granted once",
+        "shared.store.referrals",
+        '"ConditionExpression": "attribute_not_exists(pk)"}}',
+        "}}",
+        f"{STORE}/test_facts.py::TestRewards::test_a_reward_is_granted_once_for_ever_even_after_it_was_taken_back[memory]",
+    ),
+    # --- measuring
+    Mutant(
+        "a mark made meanwhile stays",
+        "shared.store.rollups",
+        '            ConditionExpression="#token = :token",\n'
+        '            ExpressionAttributeNames={"#token": "token"},\n'
+        '            ExpressionAttributeValues=attributes({":token": mark.token}),\n',
+        "",
+        "tests/aws/test_rolling.py::TestAgain::test_a_day_marked_again_while_it_is_read_stays_marked",
+    ),
+    Mutant(
+        "one rolls days up at a time",
+        "shared.store.rollups",
+        'ConditionExpression="attribute_not_exists(pk) OR #until < :at"',
+        'ConditionExpression="attribute_not_exists(pk) OR #until < :at OR #until >= :at"',
+        "tests/aws/test_rolling_any_order.py::TestCrashes::test_two_ticks_at_once_are_one",
+    ),
+    # --- what comes in parts
+    Mutant(
+        "what a batch left unwritten",
+        "shared.store.rollups",
+        "            if not left:\n                return\n",
+        "            return\n",
+        f"{PARTS}::test_what_a_batch_left_unwritten_is_written_after_all",
+    ),
+    Mutant(
+        "what a batch left unread",
+        "shared.store.table",
+        "                if not request:\n                    break\n",
+        "                break\n",
+        f"{PARTS}::test_what_a_batch_left_unread_is_read_after_all",
+    ),
+    Mutant(
+        "the next page",
+        "shared.store.table",
+        '            if "LastEvaluatedKey" not in got:\n                return\n',
+        "            return\n",
+        f"{PARTS}::test_a_page_that_ends_early_is_followed_by_the_next",
     ),
 )

@@ -19,7 +19,7 @@ from moto import mock_aws
 from infra.local.assembly import assembly
 from infra.local.ministack import REGION, MiniStack
 from shared.store import Store
-from tests.proof.dynamo import Dynamo
+from tests.proof.dynamo import Dynamo, answered_by
 
 THREADS = 50
 """How many at once ask for the same, where it is asked who of them wins."""
@@ -57,7 +57,7 @@ def client(engine: str, request: pytest.FixtureRequest) -> Iterator[Any]:
             yield ANYBODY.client("dynamodb")
     elif engine == "memory":
         client = ANYBODY.client("dynamodb")
-        Dynamo().stand_behind(client)
+        answered_by(client, Dynamo().answer)
         yield client
     else:
         yield dynamodb_of(request.getfixturevalue("ministack"))
