@@ -139,6 +139,7 @@ class TestRedrive:
         assert redrive_all(again) == [f"the mail welcome, {a_planned_mail('welcome').send_id}: back in its queue"]
         assert (bodies(urls["MailQueueUrl"]), bodies(urls["DeadMailQueueUrl"])) == ([mail], [])
 
+    @pytest.mark.shows(12)
     def test_a_lost_batch_is_reacted_to_from_the_log(
         self, again: Redrive, urls: dict[str, str], stream: str, app: App
     ) -> None:
@@ -149,6 +150,7 @@ class TestRedrive:
         assert app.store.member(ADA) is not None
         assert bodies(urls["DeadLogQueueUrl"]) == []
 
+    @pytest.mark.shows(12)
     def test_a_batch_twice_redriven_changes_nothing_more(
         self, again: Redrive, urls: dict[str, str], stream: str, app: App
     ) -> None:

@@ -141,6 +141,7 @@ class TestReact:
         assert failures(react.handler(batch, Context())) == sequence_numbers(batch)[:2]
         assert {line["error"] for line in told.logged()} == {"RuntimeError"}
 
+    @pytest.mark.shows(16)
     def test_a_table_that_is_away_reports_the_whole_batch(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(app.store, "change_member", _away)
         monkeypatch.setattr(app.store, "create_member", _away)
@@ -157,6 +158,7 @@ class TestMailer:
     def _ada(self, app: App) -> None:
         app.store.create_member(a_member())
 
+    @pytest.mark.shows(10)
     def test_one_bad_message_of_a_batch_alone_comes_again(self, told: Told, wire: Wire) -> None:
         batch = golden_input("queues/mail_batch")
         assert failures(mailer.handler(batch, Context())) == [batch["Records"][2]["messageId"]]
@@ -186,6 +188,7 @@ class TestMailer:
         assert batch["Records"][0]["messageId"] in failures(mailer.handler(batch, Context()))
         assert wire.requests["SendEmail"] == 0
 
+    @pytest.mark.shows(11)
     @pytest.mark.parametrize(("remaining", "sent"), [(mailer.RESERVE_MS - 1, 0), (mailer.RESERVE_MS, 1)])
     def test_no_mail_is_begun_without_time_to_end_it(self, wire: Wire, remaining: int, sent: int) -> None:
         batch = golden_input("queues/mail_batch")
@@ -228,11 +231,13 @@ class TestFeedback:
         assert mail_feedback.handler(golden_input(f"ses/{name}"), Context()) is None
         assert told.logged()[-1]["message"] in {"feedback", "feedback on no send of ours"}
 
+    @pytest.mark.shows(30)
     def test_all_events_of_ses_end_the_same_twice_and_in_any_order(self, app: App) -> None:
         names = sorted(path.stem for path in (ROOT / "events" / "ses").glob("*.json"))
         orders = [names, *(Random(seed).sample(names * 2, len(names) * 2) for seed in range(3))]  # noqa: S311 - the same every time is the point
         assert len({after_feedback(app, order) for order in orders}) == 1
 
+    @pytest.mark.shows(19)
     def test_feedback_is_noted_by_our_own_clock(self, app: App, clock: Clock) -> None:
         app.store.create_member(a_member())
         app.store.claim(a_send())

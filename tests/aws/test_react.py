@@ -40,6 +40,7 @@ class TestMembers:
         assert (member(app).name, member(app).email, member(app).joined_at) == ("Ada", "ada@example.com", JOINED)
         assert agenda(app) == [ADA]
 
+    @pytest.mark.shows(41)
     def test_reacting_twice_changes_nothing(self, app: App) -> None:
         react([joined(), posted()], app, JOINED)
         before = member(app)
@@ -53,6 +54,7 @@ class TestMembers:
         assert member(app).first_post_at == JOINED
         assert agenda(app) == []
 
+    @pytest.mark.shows(13)
     @pytest.mark.parametrize("order", list(permutations(range(4))))
     def test_any_order_of_events_ends_in_the_same_member(self, app: App, order: tuple[int, ...]) -> None:
         events: list[CommunityEvent] = [

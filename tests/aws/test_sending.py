@@ -105,6 +105,7 @@ class TestNotSent:
         assert [due.due_at for due in on_agenda(ada)] == [JOINED + timedelta(days=1)]
         assert wire.requests["SendEmail"] == 1
 
+    @pytest.mark.shows(26)
     def test_a_write_that_fails_while_deferring_loses_no_mail(
         self, ada: App, wire: Wire, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -135,6 +136,7 @@ class TestNotSent:
 
 
 class TestThrottled:
+    @pytest.mark.shows(26)
     @pytest.mark.parametrize("error", ["TooManyRequestsException", "LimitExceededException"])
     def test_a_refused_call_is_tried_again_later_by_us_alone(self, ada: App, wire: Wire, error: str) -> None:
         wire.ses_will_answer(429, error)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from shared.app import App
 from shared.model import Identity, Member, SendId, SendStatus
 from shared.store import keys
@@ -12,6 +14,7 @@ from tests.builders import JOINED, a_member, a_send, an_enrolment, at, joined, p
 
 
 class TestLog:
+    @pytest.mark.shows(1, 3)
     def test_an_event_is_logged_once_however_often_it_comes(self, app: App) -> None:
         assert [app.store.log([posted()]) for _ in range(3)] == [1, 0, 0]
 
@@ -25,6 +28,7 @@ class TestLog:
         assert app.store.log([like]) == 1
         assert app.store.log([later]) == 0
 
+    @pytest.mark.shows(18)
     def test_an_old_event_told_today_is_kept_as_long_as_any(self, app: App) -> None:
         app.store.log([posted(at=at("2025-01-01T00:00Z")).model_copy(update={"received_at": JOINED})])
         items = app.store._client.scan(TableName=app.settings.table)["Items"]

@@ -27,6 +27,7 @@ class Flow:
     """`before` happens without faults; from `begins` on every call may be struck. `quiet_after`: by then all is done.
 
     `before` and `begins` may only bring what the outside brings: deliveries, schedules, time.
+    `shows` are the numbers of the classes of failure that it shows.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Flow:
     starts_at: datetime = START
     ses_tells: bool = True
     receiver_answers: tuple[int, ...] = ()
+    shows: tuple[int, ...] = ()
 
     def world(self, house: House) -> World:
         """A world in which everything before has happened; it is quiet."""
@@ -252,15 +254,23 @@ FLOWS: Mapping[str, Flow] = {
     for flow in (
         Flow(
             name="webhook to log",
+            shows=(4, 5),
             before=_nothing,
             begins=_deliveries,
             quiet_after=10 * timedelta(minutes=1),
             starts_at=golden("standard.several").received_at,
         ),
-        Flow(name="event to reaction", before=_nothing, begins=_two_who_are_one, quiet_after=timedelta(0)),
-        Flow(name="drip, tick to settled", before=one_joined, begins=_tick_of_onboarding, quiet_after=3 * HOUR),
+        Flow(name="event to reaction", shows=(14,), before=_nothing, begins=_two_who_are_one, quiet_after=timedelta(0)),
+        Flow(
+            name="drip, tick to settled",
+            shows=(14, 22, 23),
+            before=one_joined,
+            begins=_tick_of_onboarding,
+            quiet_after=3 * HOUR,
+        ),
         Flow(
             name="drip, SES's word lost",
+            shows=(24, 30),
             before=one_joined,
             begins=_tick_of_onboarding,
             quiet_after=3 * HOUR,
@@ -269,6 +279,7 @@ FLOWS: Mapping[str, Flow] = {
         Flow(name="inactivity", before=_one_silent, begins=_tick_of_reengagement, quiet_after=3 * HOUR),
         Flow(
             name="referral to reward",
+            shows=(14, 15, 37),
             before=one_brought_another,
             begins=_tick_of_referrals,
             quiet_after=12 * HOUR,

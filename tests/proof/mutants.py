@@ -23,7 +23,7 @@ TESTS = "tests/"
 class Mutant:
     """What guard is taken away, where, and by whom that is found: a flow, a meeting, a test, or the seeds.
 
-    Of these it is `first` that finds it.
+    Of the seeds it is `first` that finds it. `shows` are the numbers of the classes of failure that it stands against.
     """
 
     guard: str
@@ -32,6 +32,7 @@ class Mutant:
     new: str
     by: str
     first: int = 1
+    shows: tuple[int, ...] = ()
 
     @property
     def file(self) -> str:
@@ -141,6 +142,7 @@ MUTANTS = (
         "return _reject(platform, 503,",
         "return _reject(platform, 202,",
         WEBHOOK,
+        shows=(5,),
     ),
     Mutant(
         "an untimed event is logged once",
@@ -148,6 +150,7 @@ MUTANTS = (
         '{"Put": {"TableName": self._table, "Item": guard, "ConditionExpression": absent}},',
         '{"Put": {"TableName": self._table, "Item": guard}},',
         "tests/aws/test_store.py::TestLog::test_an_event_without_its_own_time_is_logged_once_across_midnight",
+        shows=(4,),
     ),
     Mutant(
         "failed records come again",
@@ -176,6 +179,7 @@ MUTANTS = (
         'ConditionExpression="version = :version",',
         'ConditionExpression="version = :version OR version <> :version",',
         MEMBER,
+        shows=(20,),
     ),
     # --- the agenda
     Mutant(
@@ -201,6 +205,7 @@ MUTANTS = (
         'for failed in got.get("Failed", [])}',
         'for failed in got.get("Nothing", [])}',
         SEEDS,
+        shows=(10,),
     ),
     Mutant(
         "an item moves only from where it was read",
@@ -208,6 +213,7 @@ MUTANTS = (
         '"ConditionExpression": "version = :version AND due_at = :due_at",',
         '"ConditionExpression": "version = :version OR version <> :version OR due_at = :due_at",',
         AGAIN,
+        shows=(17,),
     ),
     Mutant(
         "what is on the agenda is armed once",
@@ -223,6 +229,7 @@ MUTANTS = (
         "reason = why_not(member, mail) or _about_the_past(facts, send_id)",
         "reason = _about_the_past(facts, send_id)",
         f"{SENDING}::test_what_happened_since_the_plan_wins",
+        shows=(29,),
     ),
     Mutant(
         "what went out before a merge",
@@ -251,6 +258,7 @@ MUTANTS = (
         "        return send.at + SEND_EVENT_WINDOW\n",
         "        return send.at\n",
         "tests/unit/test_ledger.py::TestInDoubt::test_nothing_is_decided_before_the_window_is_over",
+        shows=(24,),
     ),
     Mutant(
         "one attempt a mail",
@@ -258,6 +266,7 @@ MUTANTS = (
         'retries={"total_max_attempts": 1}',
         'retries={"total_max_attempts": 3}',
         DRIP,
+        shows=(25,),
     ),
     Mutant(
         "the condition on the claim",
@@ -265,6 +274,7 @@ MUTANTS = (
         'ConditionExpression="attribute_not_exists(pk) OR #status = :deferred"',
         'ConditionExpression="#status <> :deferred OR #status = :deferred"',
         DRIP,
+        shows=(8,),
     ),
     Mutant(
         "the lease of a claim",
@@ -272,6 +282,7 @@ MUTANTS = (
         "if taken.lease_until is not None and taken.lease_until > now:",
         "if taken.lease_until is not None and taken.lease_until > now and False:",
         TWICE,
+        shows=(9,),
     ),
     Mutant(
         "the token on settling",
@@ -279,6 +290,7 @@ MUTANTS = (
         'ConditionExpression="#token = :token AND #status IN (:held, :settled)",',
         'ConditionExpression="(#token = :token OR #token <> :token) AND #status IN (:held, :settled)",',
         "tests/aws/test_sending.py::TestWorkers::test_who_comes_back_after_the_lease_cannot_settle_another_s_claim",
+        shows=(21,),
     ),
     Mutant(
         "look again at what is in doubt",
@@ -293,6 +305,7 @@ MUTANTS = (
         'return Outcome("in_doubt", type(exc).__name__)',
         'return Outcome("not_sent", type(exc).__name__)',
         LOST,
+        shows=(24,),
     ),
     Mutant(
         "SES's own fault is in doubt",
@@ -300,6 +313,7 @@ MUTANTS = (
         'return Outcome("in_doubt", code)',
         'return Outcome("not_sent", code)',
         LOST,
+        shows=(24,),
     ),
     Mutant(
         "marketing in doubt is parked",
@@ -314,6 +328,7 @@ MUTANTS = (
         "app.store.note_sent(feedback.send_id, feedback.message_id, min(feedback.sent_at, now))",
         "pass",
         DRIP,
+        shows=(23,),
     ),
     # --- referrals and rewards
     Mutant(
@@ -323,6 +338,7 @@ MUTANTS = (
         '    for reward in rewards:\n        app.store.note_reward(reward, "announced_at", now)\n'
         "    if rewards:\n        app.notices.put(",
         REFERRAL,
+        shows=(37,),
     ),
     Mutant(
         "a reward is granted once",
@@ -340,6 +356,7 @@ MUTANTS = (
         '            ExpressionAttributeValues=attributes({":token": mark.token}),\n',
         "",
         "tests/aws/test_rolling.py::TestAgain::test_a_day_marked_again_while_it_is_read_stays_marked",
+        shows=(40,),
     ),
     Mutant(
         "one rolls days up at a time",
@@ -347,6 +364,7 @@ MUTANTS = (
         'ConditionExpression="attribute_not_exists(pk) OR #until < :at"',
         'ConditionExpression="attribute_not_exists(pk) OR #until < :at OR #until >= :at"',
         "tests/aws/test_rolling_any_order.py::TestCrashes::test_two_ticks_at_once_are_one",
+        shows=(20,),
     ),
     # --- what comes in parts
     Mutant(
@@ -355,6 +373,7 @@ MUTANTS = (
         "            if not left:\n                return\n",
         "            return\n",
         f"{PARTS}::test_what_a_batch_left_unwritten_is_written_after_all",
+        shows=(10,),
     ),
     Mutant(
         "what a batch left unread",
@@ -362,6 +381,7 @@ MUTANTS = (
         "                if not request:\n                    break\n",
         "                break\n",
         f"{PARTS}::test_what_a_batch_left_unread_is_read_after_all",
+        shows=(10,),
     ),
     Mutant(
         "the next page",

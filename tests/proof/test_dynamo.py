@@ -89,6 +89,7 @@ class TestLoose:
             world.run(world.now + flow.quiet_after)
             return [end_of(world, begun), whole]
 
+    @pytest.mark.shows(17)
     @pytest.mark.parametrize("name", ["drip, tick to settled", "inactivity"])
     @pytest.mark.parametrize("lag", [1, 4])
     def test_an_index_that_is_behind_moves_nothing_twice(self, house: House, name: str, lag: int) -> None:
@@ -101,6 +102,7 @@ class TestLoose:
         end, whole = self._ends(house, name, parts=True)
         assert violations(end, whole, ses_tells=True) == []
 
+    @pytest.mark.shows(18)
     @pytest.mark.parametrize("name", ["drip, tick to settled", "inactivity"])
     def test_what_has_expired_may_stay_or_go(self, house: House, name: str) -> None:
         for expired in (True, False):

@@ -104,6 +104,7 @@ def test_late_events_leave_what_all_at_once_would(community: Community, chance: 
     assert measured.known == at_once.known
 
 
+@pytest.mark.shows(39)
 @settings(max_examples=25)
 @given(communities(), CHANCE)
 def test_measuring_again_changes_nothing(community: Community, chance: Random) -> None:

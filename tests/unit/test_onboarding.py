@@ -313,6 +313,7 @@ class TestEditing:
         actions = look(an_enrolment(settled=["welcome"]), at("2030-01-20T00:00Z"), playbook=playbook)
         assert skipped(actions) == {"welcome": "stale"}
 
+    @pytest.mark.shows(34)
     def test_a_settled_step_moved_to_another_day_is_not_sent_again(self) -> None:
         due = an_enrolment(settled=["welcome", "check_in"])
         assert sent(look(due, at("2030-01-05T09:00Z"), playbook=self.edited(("welcome", 1), ("check_in", 5)))) == []

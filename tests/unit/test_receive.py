@@ -112,6 +112,7 @@ class TestAnswers:
     def test_an_event_without_headers_or_body_is_refused(self, house: House) -> None:
         assert house.post("slack", None, "")["statusCode"] == 401  # type: ignore[arg-type] # as an API may send it
 
+    @pytest.mark.shows(16)
     @pytest.mark.parametrize("part", ["secrets", "store"])
     def test_an_outage_asks_the_sender_to_come_again(self, house: House, part: str) -> None:
         house.secrets_away, house.store.away = part == "secrets", part == "store"
@@ -127,6 +128,7 @@ class TestAnswers:
         told = json.loads(house.post_golden(golden("standard.score_out_of_range"))["body"])
         assert told == {"error": "data.score: input should be less than or equal to 10"}
 
+    @pytest.mark.shows(6)
     def test_a_rotated_secret_works_beside_the_old_one(self) -> None:
         with open_door(House(secrets={"slack": [OTHERS["slack"], SECRETS["slack"]]})) as house:
             assert house.post_golden(MESSAGE)["statusCode"] == 202

@@ -128,6 +128,7 @@ class TestAccepted:
 
 
 class TestNotAccepted:
+    @pytest.mark.shows(27)
     @pytest.mark.parametrize("code", ["MessageRejected", "BadRequestException"])
     def test_a_mail_that_ses_will_not_have_is_refused(self, post: Post, code: str) -> None:
         post.answer = lambda: _reply(400, {"message": "no"}, code)
@@ -175,6 +176,7 @@ class TestNotAccepted:
         post.answer = lambda: _reply(status, {"message": "oops"}, "InternalFailure")
         assert send() == Outcome("in_doubt", "InternalFailure")
 
+    @pytest.mark.shows(25)
     @pytest.mark.parametrize("status", [429, 500, 503])
     def test_ses_is_asked_exactly_once_whatever_it_answers(self, post: Post, status: int) -> None:
         post.answer = lambda: _reply(status, {"message": "no"}, "TooManyRequestsException")
