@@ -330,16 +330,26 @@ def ghost_of(member: Member, ghosts: Ghosts) -> Member:
     )
 
 
-def haunted(person: Person, ghosts: Ghosts) -> list[Item]:
-    """The profiles of the nobodies, and whose their made-up identities are."""
+def haunted(person: Person, ghosts: Ghosts, standing: Mapping[str, Member]) -> list[Item]:
+    """The profiles of the nobodies, and whose their made-up identities are.
+
+    `standing` are the nobodies that there are already, by id. One that an erasure that was broken off put there before
+    its member proved to be another stays a person of its own: so it has been counted since.
+    """
+    apart = {one.id for one in person.profiles if one.merged_into and _stands_alone(ghosts.names[one.id], standing)}
     found: list[Item] = []
     for one in person.profiles:
-        new = ghost_of(one, ghosts)
-        found.append({**_at(keys.member(new.id)), **plain(new)})
+        if one.id not in apart:
+            new = ghost_of(one.model_copy(update={"absorbed": one.absorbed - apart}), ghosts)
+            found.append({**_at(keys.member(new.id)), **plain(new)})
     for identity in person.identities:
         where = keys.identity(ghosts.identity(identity))
         found.append({**_at(where), "member_id": ghosts.names[person.id]})
     return found
+
+
+def _stands_alone(ghost: str, standing: Mapping[str, Member]) -> bool:
+    return ghost in standing and standing[ghost].merged_into is None
 
 
 _FIRST = {"DUE": 0, "REFERRALS": 1, "REVIEW": 1, "ATTEMPTS": 1, "PULSE": 1, "SEEN": 1, "INVITED": 1}

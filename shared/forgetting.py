@@ -207,7 +207,7 @@ def _erase(found: Held, app: App, salt: str, done: Forgotten) -> tuple[Forgotten
     ghosts = Ghosts(tokens=app.store.begin_erasing(found.person.ids, app.token() + app.token(), at))
     remembered = memories(found.person, at)
     app.store.remember(remembered, salt)
-    app.store.put_whole(haunted(found.person, ghosts))
+    app.store.put_whole(haunted(found.person, ghosts, app.store.members(ghosts.names.values())))
     _pass_marks_on(found, app, at)
     _rename_purchases(events_of(found.items), ghosts, app)
     left = in_order(found.items, found.person.ids)

@@ -288,9 +288,6 @@ class TestBrokenOff:
         dies(None)
         assert number > 8
 
-    @pytest.mark.xfail(
-        reason="of a person merged in the middle of an erasure the figures of that day change", strict=False
-    )
     def test_what_is_merged_in_between_is_completed_under_the_same_names(
         self, app: App, dies: Callable[[int | None], None]
     ) -> None:
