@@ -6,9 +6,10 @@ Two pure functions over (event or due item, member, playbook, now). Knows no AWS
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from hashlib import sha256
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from pydantic import JsonValue
 
@@ -64,11 +65,49 @@ def _names(told: object) -> list[str]:
 def _moment(told: object) -> datetime:
     if not isinstance(told, str) or (moment := datetime.fromisoformat(told)).tzinfo is None:
         raise ValueError("not an aware moment")
-    return moment.astimezone(UTC)
+    return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
 
 
 def _text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat()[: -len("+00:00")] + "Z"
+
+
+class Timetable:
+    """When the steps of one member are due: by their wall clock, counted from their local day of joining.
+
+    Made once a decision; zone and day of joining are looked up when a step first asks for them.
+    """
+
+    def __init__(self, joined_at: datetime, member: Member | None, playbook: Playbook) -> None:
+        self._joined_at = joined_at
+        self._member = member
+        self._playbook = playbook
+        self._zone: ZoneInfo | None = None
+        self._day_of_joining: date | None = None
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The member's zone, else the community's."""
+        if self._zone is None:
+            self._zone = zone_of(self._member, self._playbook)
+        return self._zone
+
+    def due_at(self, step: Step) -> datetime:
+        """When a step is due: day 1 at once; day N at its local time on the (N-1)th local day after joining."""
+        if step.day == 1:
+            return self._joined_at
+        if self._day_of_joining is None:
+            self._day_of_joining = local_day(self._joined_at, self.zone)
+        return at_local(self._day_of_joining + timedelta(step.day - 1), self._clock(step), self.zone)
+
+    def not_before(self, step: Step, last_sent_at: datetime | None) -> datetime:
+        """The first moment that keeps `min_gap` after the last mail, at the step's local time."""
+        if last_sent_at is None:
+            return self._joined_at
+        return next_local(last_sent_at + self._playbook.onboarding.min_gap, self._clock(step), self.zone)
+
+    def _clock(self, step: Step) -> time:
+        return send_time(self._member, step.send_at or self._playbook.onboarding.send_at)
 
 
 def on_event(event: CommunityEvent, before: Member | None, member: Member, playbook: Playbook) -> list[Action]:
@@ -92,32 +131,38 @@ def wake(member: Member, playbook: Playbook, now: datetime) -> list[Action]:  # 
 
 def on_due(due: Due, member: Member | None, playbook: Playbook, now: datetime) -> list[Action]:
     """Settle the steps that are due, and say when to look again."""
-    rules = playbook.onboarding
-    enrolment = Enrolment.read(due.state)
-    actions: list[Action] = []
     if member is None:
         return [Done(due=due)]  # they were erased, and no line of theirs is to come
+    rules = playbook.onboarding
+    enrolment = Enrolment.read(due.state)
+    times = Timetable(enrolment.joined_at, member, playbook)
+    steps = _open_steps(playbook, enrolment)
     if member.merged_into is not None:
-        missed = ((step, step_due_at(step, enrolment, playbook, member)) for step in _open_steps(playbook, enrolment))
+        missed = ((step, times.due_at(step)) for step in steps)
         return [*(_skip(due, step, at, "merged") for step, at in missed if at <= now), Done(due=due)]
-    for step in _open_steps(playbook, enrolment):
-        at = step_due_at(step, enrolment, playbook, member)
+    actions: list[Action] = []
+    settled, last = [*enrolment.settled], enrolment.last_sent_at
+    for step in steps:
+        at = times.due_at(step)
         if at > now:
-            return [*actions, _look_again(due, enrolment, at)]
+            return [*actions, _look_again(due, settled, last, at)]
         reason = _reason_to_skip(step, member, now - at, playbook)
         if reason is not None:
             actions.append(_skip(due, step, at, reason))
-            enrolment = _settle(enrolment, step)
+            settled.append(step.key)
             continue
         if member.email is None:
-            return [*actions, _look_again(due, enrolment, at + rules.wait_for_address)]
-        if (not_before := _not_before(enrolment, step, playbook, member)) > now:
-            return [*actions, _look_again(due, enrolment, not_before)]
+            return [*actions, _look_again(due, settled, last, at + rules.wait_for_address)]
+        not_before = times.not_before(step, last)
+        if not_before > now:
+            return [*actions, _look_again(due, settled, last, not_before)]
         actions.append(_send(due, step, member, at))
         planned = max(at, not_before)
-        sent_at = planned if now - planned < PUNCTUAL else now
-        enrolment = _settle(enrolment, step)._replace(last_sent_at=sent_at)
-    return [*actions, _close_or_stay_open(due, enrolment, playbook, now)]
+        settled.append(step.key)
+        last = planned if now - planned < PUNCTUAL else now
+    # All are settled: stay on the agenda while a step added later could still reach this member.
+    closes_at = enrolment.joined_at + rules.open_for
+    return [*actions, Done(due=due) if closes_at <= now else _look_again(due, settled, last, closes_at)]
 
 
 def plan(playbook: Playbook) -> str:
@@ -130,15 +175,13 @@ def plan(playbook: Playbook) -> str:
 def rearrange(due: Due, member: Member | None, playbook: Playbook) -> list[Action]:
     """Move an agenda item to what is next under the playbook as it is now; nothing when that has not changed."""
     enrolment = Enrolment.read(due.state)
-    steps = _open_steps(playbook, enrolment)
-    at = (
-        step_due_at(steps[0], enrolment, playbook, member)
-        if steps
-        else enrolment.joined_at + playbook.onboarding.open_for
-    )
-    if steps:
-        at = max(at, _not_before(enrolment, steps[0], playbook, member))
-    return [] if at == due.due_at else [_look_again(due, enrolment, at)]
+    times, last = Timetable(enrolment.joined_at, member, playbook), enrolment.last_sent_at
+    step = next(iter(_open_steps(playbook, enrolment)), None)
+    if step is None:
+        at = enrolment.joined_at + playbook.onboarding.open_for
+    else:
+        at = max(times.due_at(step), times.not_before(step, last))
+    return [] if at == due.due_at else [_look_again(due, enrolment.settled, last, at)]
 
 
 def no_longer(send_id: SendId, member: Member, playbook: Playbook) -> str | None:
@@ -154,7 +197,8 @@ def next_mail(due: Due, member: Member, playbook: Playbook) -> tuple[str, dateti
     steps = _open_steps(playbook, enrolment)
     wanted = (step for step in steps if not any(meets(member, condition) for condition in step.unless))
     step = next(wanted, None)
-    return (step.mail, max(due.due_at, step_due_at(step, enrolment, playbook, member))) if step else None
+    times = Timetable(enrolment.joined_at, member, playbook)
+    return (step.mail, max(due.due_at, times.due_at(step))) if step else None
 
 
 def over_at(member: Member, playbook: Playbook) -> datetime | None:
@@ -164,19 +208,6 @@ def over_at(member: Member, playbook: Playbook) -> datetime | None:
     zone = zone_of(member, playbook)
     last = max(step.day for step in playbook.onboarding.steps)
     return at_local(local_day(member.joined_at, zone) + timedelta(days=last), time(), zone)
-
-
-def step_due_at(step: Step, enrolment: Enrolment, playbook: Playbook, member: Member | None) -> datetime:
-    """When a step is due: day 1 at once; day N at its local time on the (N-1)th local calendar day after joining."""
-    if step.day == 1:
-        return enrolment.joined_at
-    zone = zone_of(member, playbook)
-    day = local_day(enrolment.joined_at, zone) + timedelta(days=step.day - 1)
-    return at_local(day, _clock(step, member, playbook), zone)
-
-
-def _clock(step: Step, member: Member | None, playbook: Playbook) -> time:
-    return send_time(member, step.send_at or playbook.onboarding.send_at)
 
 
 def _enrols(member: Member, joined_at: datetime, playbook: Playbook) -> bool:
@@ -201,19 +232,6 @@ def _reason_to_skip(step: Step, member: Member, late: timedelta, playbook: Playb
     return "stale" if late > rules.stale_after else None
 
 
-def _not_before(enrolment: Enrolment, step: Step, playbook: Playbook, member: Member | None) -> datetime:
-    """The first moment that keeps `min_gap` after the last mail, at the step's local time."""
-    last = enrolment.last_sent_at
-    if last is None:
-        return enrolment.joined_at
-    zone = zone_of(member, playbook)
-    return next_local(last + playbook.onboarding.min_gap, _clock(step, member, playbook), zone)
-
-
-def _settle(enrolment: Enrolment, step: Step) -> Enrolment:
-    return enrolment._replace(settled=[*enrolment.settled, step.key])
-
-
 def _send(due: Due, step: Step, member: Member, at: datetime) -> SendMail:
     left_out = tuple(part for part, condition in step.leave_out.items() if meets(member, condition))
     return SendMail(send_id=_send_id(due, step), mail=step.mail, planned_at=at, leave_out=left_out)
@@ -227,11 +245,7 @@ def _send_id(due: Due, step: Step) -> SendId:
     return SendId(programme=NAME, step=step.key, member_id=due.member_id)
 
 
-def _look_again(due: Due, enrolment: Enrolment, at: datetime) -> Advance:
-    return Advance(due=due, due_at=at, state=enrolment.written())
-
-
-def _close_or_stay_open(due: Due, enrolment: Enrolment, playbook: Playbook, now: datetime) -> Action:
-    """All steps are settled: stay on the agenda while a step added later could still reach this member."""
-    closes_at = enrolment.joined_at + playbook.onboarding.open_for
-    return Done(due=due) if closes_at <= now else _look_again(due, enrolment, closes_at)
+def _look_again(due: Due, settled: Sequence[str], last_sent_at: datetime | None, at: datetime) -> Advance:
+    """The item moved on. What it holds of joining stays as it is written, for joining does not change."""
+    last = None if last_sent_at is None else _text(last_sent_at)
+    return Advance(due=due, due_at=at, state={**due.state, "settled": list(settled), "last_sent_at": last})

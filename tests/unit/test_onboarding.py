@@ -146,10 +146,8 @@ class TestTimes:
     )
     def test_day_3_is_ten_o_clock_two_local_days_later(self, zone: str, joined_at: str, due_at: str) -> None:
         playbook = a_playbook()
-        enrolment = onboarding.Enrolment(joined_at=at(joined_at))
-        assert onboarding.step_due_at(playbook.onboarding.steps[1], enrolment, playbook, a_member(timezone=zone)) == at(
-            due_at
-        )
+        times = onboarding.Timetable(at(joined_at), a_member(timezone=zone), playbook)
+        assert times.due_at(playbook.onboarding.steps[1]) == at(due_at)
 
     @given(
         zone=st.sampled_from(ZONES),
@@ -163,9 +161,7 @@ class TestTimes:
         steps = [{"key": "only", "day": day, "mail": "welcome"}]
         playbook = a_playbook(at_any_hour=True, send_at=clock.strftime("%H:%M"), steps=steps)
         [step] = playbook.onboarding.steps
-        due_at = onboarding.step_due_at(
-            step, onboarding.Enrolment(joined_at=joined_at), playbook, a_member(timezone=zone)
-        )
+        due_at = onboarding.Timetable(joined_at, a_member(timezone=zone), playbook).due_at(step)
         shown = due_at.astimezone(ZoneInfo(zone))
         wanted = joined_at.astimezone(ZoneInfo(zone)).date() + timedelta(days=day - 1)
         if (shown.date(), shown.time()) != (wanted, clock):  # that minute does not exist: the clocks jumped over it
