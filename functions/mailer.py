@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -28,14 +29,15 @@ def handler(event: dict[str, Any], context: LambdaContext) -> PartialItemFailure
     """Send a batch of planned mails; those that could not be settled are reported, and so come again."""
     bodies = {record["messageId"]: record["body"] for record in event["Records"]}
     outcomes = send_all(bodies, app(), has_time=lambda: context.get_remaining_time_in_millis() >= RESERVE_MS)
+    for status, mails in Counter(one.status for one in outcomes.values() if not isinstance(one, Exception)).items():
+        count("Mails", mails, status=status)
     return process_partial_response(event=event, record_handler=partial(_tell, outcomes), processor=processor)
 
 
 def _tell(outcomes: Mapping[str, Outcome], record: SQSRecord) -> None:
-    """Tell of a mail, in the log and as a metric; raises what has it come again."""
+    """Tell of a mail in the log; raises what has it come again."""
     sent = outcomes[record.message_id]
     if isinstance(sent, Exception):
         logger.warning("mail comes again", extra={"message_id": record.message_id, "error": type(sent).__name__})
         raise sent
     logger.info("send", extra={"send_id": sent.send_id, "status": sent.status, "reason": sent.reason})
-    count("Mails", 1, status=sent.status)

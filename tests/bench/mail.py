@@ -81,7 +81,7 @@ class House:
         """A tick, and then the mailer for all that it has put into the queue."""
         self._onboarding.handler({}, self._context)
         for at in range(0, len(self._queued), QUEUED):
-            batch = [_message(body) for body in self._queued[at : at + QUEUED]]
+            batch = [_message(number, body) for number, body in enumerate(self._queued[at : at + QUEUED])]
             assert self._mailer.handler({"Records": batch}, self._context) == {"batchItemFailures": []}
 
     @contextmanager
@@ -100,5 +100,5 @@ class House:
         self._app.mails.render = render  # type: ignore[method-assign]
 
 
-def _message(body: str) -> dict[str, Any]:
-    return {"messageId": "1", "body": body, "eventSource": "aws:sqs", "attributes": {}}
+def _message(number: int, body: str) -> dict[str, Any]:
+    return {"messageId": str(number), "body": body, "eventSource": "aws:sqs", "attributes": {}}
