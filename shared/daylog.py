@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
-from functools import partial, reduce
+from functools import partial
 from threading import Lock
 from zoneinfo import ZoneInfo
 
@@ -54,7 +54,7 @@ def read_day(day: date, app: App, *, most: int | None = None, so_far: bool = Fal
         read = partial(read_shard, day, app=app, take=take, so_far=so_far)
         parts = list(readers.map(read, range(keys.LOG_SHARDS)))
     whole = [part for part in parts if part is not None]
-    return reduce(merge, whole) if len(whole) == len(parts) else None
+    return merge(*whole) if len(whole) == len(parts) else None
 
 
 def read_shard(day: date, shard: int, app: App, take: Take = lambda _: True, *, so_far: bool = False) -> Tally | None:

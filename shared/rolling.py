@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import reduce
 
 from shared.app import App
 from shared.daylog import read_day, read_shard, span, zone_of
@@ -212,7 +211,7 @@ def _merged(part: Part, app: App) -> Tally:
     parts = app.store.partials(part.day, part.run, range(SHARDS))
     if len(parts) < SHARDS:
         raise Unavailable(f"{part.run} has read {len(parts)} of {SHARDS} parts")
-    return reduce(merge, (unpacked(content) for content in parts.values()))
+    return merge(*(unpacked(content) for content in parts.values()))
 
 
 # Writing what was read

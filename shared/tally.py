@@ -146,8 +146,11 @@ class _Counting:
     def take(self, events: Iterable[CommunityEvent]) -> None:
         """Count events, but for those that were counted already."""
         doers, more_of = self._doers, _MORE.get
+        doer, actor, platform = _Doer(None), "", ""
         for event in events:
-            doer = doers.get((event.platform, event.actor)) or self._doer(event)
+            if event.actor != actor or event.platform != platform:  # the log tells of one after the other
+                actor, platform = event.actor, event.platform
+                doer = doers.get((platform, actor)) or self._doer(event)
             if event.id in doer.seen:
                 continue
             doer.seen.add(event.id)
@@ -268,19 +271,19 @@ _MORE: Mapping[str, Callable[..., None]] = {
 }
 
 
-def merge(one: Tally, other: Tally) -> Tally:
-    """The tally of two disjoint parts of a day together, in whatever order parts are merged."""
+def merge(*parts: Tally) -> Tally:
+    """The tally of disjoint parts of a day together, in whatever order they are given."""
     return Tally(
-        counts=total((one.counts, other.counts)),
-        active=one.active | other.active,
-        joined=one.joined | other.joined,
-        present=_joint(one.present, other.present, max),
-        left=_joint(one.left, other.left, max),
-        days=_joint(one.days, other.days, _sum),
-        solved=one.solved | other.solved,
-        purchases=tuple(sorted(one.purchases + other.purchases)),
-        threads=_joint(one.threads, other.threads, min),
-        replies=_joint(one.replies, other.replies, _two),
+        counts=total(one.counts for one in parts),
+        active=BitMap().union(*(one.active for one in parts)),
+        joined=BitMap().union(*(one.joined for one in parts)),
+        present=_joint((one.present for one in parts), max),
+        left=_joint((one.left for one in parts), max),
+        days=_joint((one.days for one in parts), _sum),
+        solved=frozenset().union(*(one.solved for one in parts)),
+        purchases=tuple(sorted(bought for one in parts for bought in one.purchases)),
+        threads=_joint((one.threads for one in parts), min),
+        replies=_joint((one.replies for one in parts), _two),
     )
 
 
@@ -343,9 +346,14 @@ def _ordered(values: Mapping[K, V]) -> dict[K, V]:
     return {key: values[key] for key in sorted(values)}
 
 
-def _joint(one: Mapping[K, V], other: Mapping[K, V], both: Callable[[V, V], V]) -> dict[K, V]:
-    """Two mappings as one; `both` says what stands under a key of each."""
-    return {**one, **other, **{key: both(one[key], other[key]) for key in one.keys() & other.keys()}}
+def _joint(parts: Iterable[Mapping[K, V]], both: Callable[[V, V], V]) -> dict[K, V]:
+    """Mappings as one; `both` says what stands under a key that two of them have."""
+    whole: dict[K, V] = {}
+    for part in parts:
+        in_both = {key: both(whole[key], part[key]) for key in whole.keys() & part.keys()}
+        whole.update(part)
+        whole.update(in_both)
+    return whole
 
 
 def _sum(mine: Doings, theirs: Doings) -> Doings:

@@ -6,7 +6,6 @@ import gc
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
-from functools import reduce
 from typing import Any
 
 import duckdb
@@ -102,7 +101,7 @@ def rows() -> Iterator[Row]:
 
 def _ours(shards: Sequence[Sequence[CommunityEvent]], people: Mapping[str, Member]) -> Figures:
     """As `metrics_rollup` does it: a tally of each shard, all of them merged, and what follows from that."""
-    whole = reduce(merge, (tally(events, people) for events in shards))
+    whole = merge(*(tally(events, people) for events in shards))
     answered = waits(whole.threads, [whole.replies])
     counts = counts_of(whole, influenced={}, sourced={}, signups=0, answered=len(answered))
     told = bitmaps(whole, {}, DAY, INACTIVE)
@@ -137,7 +136,7 @@ def _duckdb(connection: duckdb.DuckDBPyConnection) -> Figures:
 
 
 def _shards() -> list[list[CommunityEvent]]:
-    """The events of a day by the log's shards: comments and reactions for the most part, a tenth as many threads."""
+    """The events of a day by the log's shards, in the log's order: comments and reactions mostly, a tenth threads."""
     chance = random.Random(7)  # noqa: S311 - chance, no secret
     shards: list[list[CommunityEvent]] = [[] for _ in range(keys.LOG_SHARDS)]
     kinds: list[Make] = [PostCreated, *[CommentCreated] * 5, *[ReactionAdded] * 3]
@@ -146,7 +145,7 @@ def _shards() -> list[list[CommunityEvent]]:
         kind: Make = chance.choice(kinds) if number % 10 else chance.choice((EventAttended, SurveyAnswered))
         shard = int(keys.log(DAY, Identity("slack", actor), "")[0][-1])
         shards[shard].append(_event(number, kind, actor, chance))
-    return shards
+    return [sorted(events, key=lambda event: (event.actor, event.id)) for events in shards]
 
 
 def _event(number: int, kind: Make, actor: str, chance: random.Random) -> CommunityEvent:
