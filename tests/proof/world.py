@@ -208,7 +208,7 @@ class World:
         """Every item of the agenda: whose, and when it is due."""
         return [
             (item["programme"]["S"], datetime.fromisoformat(item["due_at"]["S"]))
-            for item in self.items()
+            for item in self.house.table.state.items.values()
             if "agenda" in item and "programme" in item
         ]
 
