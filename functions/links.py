@@ -5,8 +5,7 @@ from __future__ import annotations
 from base64 import b64decode
 from typing import Any
 
-from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from shared.app import app
@@ -15,10 +14,8 @@ from shared.links import visit
 from shared.visits import Visit
 
 logger = Logger()
-metrics = Metrics()
 
 
-@metrics.log_metrics
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
     """Answer one visit; 503 when the table is away, so that a mail client's one-click tries again."""
@@ -26,13 +23,11 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
         page = visit(_visit(event), app(), app().clock())
     except Unavailable as exc:
         logger.warning("link not answered", extra={"error": str(exc)})
-        metrics.add_metric("LinksUnanswered", MetricUnit.Count, 1)
         return {
             "statusCode": 503,
             "headers": {"retry-after": "30", "content-type": "text/plain"},
             "body": "Please try again in a minute.",
         }
-    metrics.add_metric("LinksVisited", MetricUnit.Count, 1)
     return {"statusCode": page.status, "headers": page.headers, "cookies": list(page.cookies), "body": page.html}
 
 

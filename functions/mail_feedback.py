@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from aws_lambda_powertools import Logger, single_metric
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
 from shared import feedback
@@ -33,5 +32,3 @@ def _note(one: feedback.Feedback, now: datetime) -> None:
         logger.info("feedback on no send of ours", extra=extra)
         return
     logger.info("feedback", extra=extra)
-    with single_metric(name="Feedback", unit=MetricUnit.Count, value=1) as metric:
-        metric.add_dimension("kind", one.kind)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from functions import count
 from shared.app import app
 from shared.events import CommunityEvent
 from shared.react import react
@@ -15,10 +15,8 @@ from shared.store import event_of
 from shared.store.wire import values
 
 logger = Logger()
-metrics = Metrics()
 
 
-@metrics.log_metrics
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
     """React to a batch of the stream; a record that fails is reported, and so comes again with those after it."""
@@ -28,8 +26,7 @@ def handler(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  #
     for event_id, error in failed.items():
         logger.error("event failed", extra={"event_id": event_id, "error": type(error).__name__})
     again = [number for number, one in logged.items() if one is None or one.id in failed]
-    metrics.add_metric("EventsReacted", MetricUnit.Count, len(logged) - len(again))
-    metrics.add_metric("EventsFailed", MetricUnit.Count, len(again))
+    count("EventsFailed", len(again))
     return {"batchItemFailures": [{"itemIdentifier": number} for number in again]}
 
 

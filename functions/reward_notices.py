@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from aws_lambda_powertools import Logger, single_metric
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType, process_partial_response
 from aws_lambda_powertools.utilities.batch.types import PartialItemFailureResponse
 from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
@@ -39,8 +38,6 @@ def _tell(record: SQSRecord, lambda_context: LambdaContext) -> None:
         raise
     which = {"member_id": notice.member_id, "rule": notice.rule, "about": notice.about, "tries": notice.tries}
     logger.info("reward notice", extra={**which, "outcome": told.outcome, "why": told.why, "again_at": told.again_at})
-    with single_metric(name="RewardNotices", unit=MetricUnit.Count, value=1) as metric:
-        metric.add_dimension("outcome", told.outcome)
 
 
 def _settle(record: SQSRecord, context: LambdaContext) -> tuple[RewardNotice, Fulfilment]:

@@ -7,10 +7,10 @@ from base64 import b64decode
 from collections.abc import Mapping
 from typing import Any
 
-from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools import Logger
 from aws_lambda_powertools.utilities.typing import LambdaContext
 
+from functions import count
 from shared.app import App, app
 from shared.errors import Malformed, Unauthentic, Unavailable, WebhookError
 from shared.platforms import PLATFORMS, Answer, receive
@@ -21,10 +21,8 @@ RETRY_AFTER = 30
 Response = dict[str, Any]
 
 logger = Logger()
-metrics = Metrics()
 
 
-@metrics.log_metrics
 @logger.inject_lambda_context
 def handler(event: dict[str, Any], context: LambdaContext) -> Response:  # noqa: ARG001 - Lambda's signature
     """Receive one delivery (HTTP API payload 2.0); refusals and outages become answers, nothing is raised for them."""
@@ -48,10 +46,9 @@ def _accept(house: App, platform: str, event: Mapping[str, Any]) -> Response:
         now=house.clock(),
     )
     if isinstance(found, Answer):
-        _count(logged=0, duplicates=0)
         return {"statusCode": found.status, "headers": {"content-type": found.content_type}, "body": found.body}
     new = house.store.log(found) if found else 0
-    _count(logged=new, duplicates=len(found) - new)
+    count("EventsLogged", new)
     logger.info("received", extra={"platform": platform, "event_ids": [one.id for one in found], "new": new})
     return _respond(202 if found else 200, {"events": len(found), "new": new})
 
@@ -68,16 +65,9 @@ def _body(event: Mapping[str, Any]) -> bytes:
 
 
 def _reject(platform: str, status: int, reason: str) -> Response:
-    metrics.add_dimension("status", str(status))
-    metrics.add_metric("WebhooksRejected", MetricUnit.Count, 1)
     known = platform if platform in PLATFORMS else "unknown"
     logger.info("rejected", extra={"platform": known, "status": status})
     return _respond(status, {"error": reason})
-
-
-def _count(*, logged: int, duplicates: int) -> None:
-    metrics.add_metric("EventsLogged", MetricUnit.Count, logged)
-    metrics.add_metric("EventsDuplicate", MetricUnit.Count, duplicates)
 
 
 _JSON = {"content-type": "application/json"}

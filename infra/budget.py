@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import aws_cdk as cdk
 from aws_cdk import aws_budgets as budgets
-from constructs import Construct
 
+from infra import mailers
 from shared.errors import UsageError
 
-RESERVED = {"mailer": 2, "webhooks": 20, "links": 10}
+RESERVED = {"mailer": mailers.WORKERS, "webhooks": 20, "links": 10}
 """How many of a function may run at once: so many are always there for it, and strangers never get more."""
 
 TOLD_AT = (("ACTUAL", 80), ("FORECASTED", 100), ("ACTUAL", 100))
@@ -19,7 +20,11 @@ def reserved(function: str, *, wanted: bool) -> int | None:
     return RESERVED.get(function) if wanted else None
 
 
-def alarm(scope: Construct, dollars: str | None, *, alarm_topic_arn: str | None) -> None:
+RUNBOOK = "spending"
+"""The page of docs/runbooks that says what to do; the budget's name, which is all that it tells, names it."""
+
+
+def alarm(scope: cdk.Stack, dollars: str | None, *, alarm_topic_arn: str | None) -> None:
     """Tell the topic of the account's spending in a month, where a budget in US dollars is given.
 
     It is the whole account's: what belongs to a stack is known only where its tag was activated for billing. The
@@ -34,6 +39,7 @@ def alarm(scope: Construct, dollars: str | None, *, alarm_topic_arn: str | None)
         scope,
         "Budget",
         budget=budgets.CfnBudget.BudgetDataProperty(
+            budget_name=f"{scope.stack_name}, what to do at docs/runbooks/{RUNBOOK}.md",  # a colon is not allowed
             budget_type="COST",
             time_unit="MONTHLY",
             budget_limit=budgets.CfnBudget.SpendProperty(amount=_amount(dollars), unit="USD"),

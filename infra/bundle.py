@@ -5,6 +5,8 @@ Everything is named by a digest of what it is made from, so that the same input 
 
 from __future__ import annotations
 
+import gzip
+import json
 import shutil
 import subprocess
 import sys
@@ -17,7 +19,7 @@ from fcntl import LOCK_EX, flock
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Any, Literal
 
 from infra import ROOT, mails
 from shared.playbook import Playbook
@@ -199,9 +201,45 @@ def _prune(packages: Path, unused: Iterable[str]) -> None:
                 shutil.rmtree(found)
             else:
                 found.unlink(missing_ok=True)
-    for service in (packages / "botocore" / "data").glob("*/"):
-        if service.is_dir() and service.name not in SERVICES:
+    described = packages / "botocore" / "data"
+    if described.is_dir():
+        _prune_descriptions(described)
+
+
+def _prune_descriptions(described: Path) -> None:
+    """Leave of what botocore knows only our services, and of those nothing that is for people: all of it is read, again
+    and again, before a function can begin.
+    """
+    for service in described.glob("*/"):
+        if service.name not in SERVICES:
             shutil.rmtree(service)
+    for examples in described.rglob("examples-1.json*"):
+        examples.unlink()
+    for packed in described.rglob("service-2.json.gz"):
+        model = json.loads(gzip.decompress(packed.read_bytes()))
+        _write_json(packed.with_suffix(""), _without_prose(model))
+        packed.unlink()
+    endpoints = json.loads((described / "endpoints.json").read_text("utf-8"))
+    prefixes = {_endpoint_prefix(model) for model in described.rglob("service-2.json")}
+    for partition in endpoints["partitions"]:
+        partition["services"] = {name: one for name, one in partition["services"].items() if name in prefixes}
+    _write_json(described / "endpoints.json", endpoints)
+
+
+def _endpoint_prefix(model: Path) -> str:
+    """What a service is called in botocore's list of endpoints."""
+    return str(json.loads(model.read_text("utf-8"))["metadata"]["endpointPrefix"])
+
+
+def _without_prose(model: Any) -> Any:  # noqa: ANN401 - any part of a description
+    if isinstance(model, dict):
+        prose = {"documentation"} if isinstance(model.get("documentation"), str) else set()
+        return {name: _without_prose(one) for name, one in model.items() if name not in prose}
+    return [_without_prose(one) for one in model] if isinstance(model, list) else model
+
+
+def _write_json(file: Path, content: Any) -> None:  # noqa: ANN401 - any part of a description
+    file.write_text(json.dumps(content, separators=(",", ":")), encoding="utf-8")
 
 
 def _compile(folder: Path, *, runs_in: str) -> None:

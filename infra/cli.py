@@ -16,6 +16,7 @@ from rich.text import Text
 from typer.exceptions import TyperException
 
 from infra import ROOT, dead, importing, reports
+from infra import cost as costs
 from infra import doctor as doctoring
 from infra import lift as lifts
 from infra import members as persons
@@ -68,6 +69,7 @@ app.add_typer(importing.commands, name="import")
 
 app.command()(reports.report)
 app.command()(doctoring.doctor)
+app.command()(costs.cost)
 
 Locale = Annotated[str, typer.Option(help="The language of the mail, one of the playbook's.")]
 MailName = Annotated[str, typer.Argument(help="A mail of the playbook, such as welcome.")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC
@@ -16,9 +17,9 @@ from rich.text import Text
 
 from infra.letters import QUEUES, SENT_BACK, Letter, remedy, why
 from infra.local.stack import STACK
-from infra.operate import deployed, outputs, region
+from infra.operate import deployed, output, outputs, region
 from infra.redrive import HELD, Queues, Redrive, StillFails, invoking
-from infra.terminal import Json, StackName, TableName, Yes, agreed, out, print_json
+from infra.terminal import Json, StackName, TableName, Yes, agreed, errors, out, print_json
 from shared.app import QUICK
 from shared.errors import UsageError
 
@@ -73,7 +74,7 @@ def redrive(
             streams=boto3.client("dynamodbstreams", region_name=region(), config=QUICK),
             invoke=invoking(boto3.client("lambda", region_name=region(), config=PATIENT)),
             store=store,
-            stack=stack,
+            functions=output("Functions", stack).split(","),
         )
         for letter in _picked(ids, letters, everything=every or queue is not None):
             stayed += not _try(letter, again)
@@ -135,6 +136,9 @@ def _letters(stack: str, which: Iterable[str] = QUEUES, *, held: int = 60) -> It
     names = [*(f"{queue}QueueUrl" for queue in QUEUES), *SENT_BACK.values()]
     queues = Queues(boto3.client("sqs", region_name=region(), config=QUICK), outputs(names, stack), wait=WAIT)
     with queues.letters(which, held=held) as letters:
+        for queue, count in Counter(letter.queue for letter in letters).items():
+            if count >= queues.most:
+                errors.print(f"{queue} may hold more than these {count} letters; run it again afterwards.")
         yield queues, letters
 
 
@@ -176,5 +180,5 @@ def _table(letters: Sequence[Letter]) -> Table:
 def _read(body: str) -> Any:  # noqa: ANN401 - whatever JSON it is
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return body

@@ -8,32 +8,29 @@ from __future__ import annotations
 import io
 import json
 import urllib.request
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
 from zipfile import ZipFile
 
 import boto3
 import typer
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 from rich.table import Column, Table
 from rich.text import Text
 
-from infra import ROOT, findings
-from infra.findings import PATIENCE, Finding
+from infra import ROOT, findings, records
+from infra.findings import Finding
 from infra.letters import QUEUES, function_name
 from infra.local.stack import STACK
 from infra.operate import deployed, now_of, outputs, region
 from infra.terminal import Json, PlaybookFile, StackName, TableName, out, print_json, read_playbook
 from shared.app import QUICK
-from shared.errors import FlywheelError
 from shared.members import zone_of
-from shared.model import Send, SendStatus
 from shared.playbook import Playbook
 from shared.store import Store
-from shared.store.keys import AGENDA_SHARDS
+from shared.watching import balance, oldest_due
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -42,13 +39,16 @@ if TYPE_CHECKING:
     from mypy_boto3_sesv2 import SESV2Client
     from mypy_boto3_sqs import SQSClient
 
-DAYS = 7
-"""How many days of the ledger are balanced."""
-
 EVER = timedelta(days=400)
 """How far back a measured day tells that measuring has begun."""
 
-TICKS = 5
+LATELY = timedelta(days=7)
+"""How far back it is looked for events, where no day was measured yet."""
+
+IN_HANDS = "ApproximateNumberOfMessagesNotVisible"
+"""Messages that were received and neither deleted nor given back."""
+
+TICKS = 6
 """The schedules that do not depend on the playbook."""
 
 MAPPINGS = 3
@@ -63,6 +63,7 @@ OUTPUTS = (
     "RewardsSecretArn",
     "SenderDomains",
     "MailFeedbackFunction",
+    "Functions",
 )
 
 COLOURS = {"fine": "green", "look": "yellow", "act": "red", "unseen": "magenta"}
@@ -74,15 +75,23 @@ Fetch = Callable[[str], bytes]
 class Patient:
     """A deployed stack and what is known of it: `outputs` by name, the playbook here, and the time there.
 
-    `fetch` gets what an address of AWS's holds.
+    `fetch` gets what an address of AWS's holds; `lookup` asks the DNS, where that is wanted.
     """
 
-    stack: str
     store: Store
     playbook: Playbook
     outputs: Mapping[str, str]
     now: datetime
     fetch: Fetch
+    lookup: records.Lookup | None = None
+
+    @property
+    def functions(self) -> frozenset[str]:
+        """The names of the stack's own functions."""
+        return frozenset(self.outputs["Functions"].split(","))
+
+
+Dns = Annotated[bool, typer.Option("--dns", help="Also look up DMARC, DKIM and SPF of the senders' domains.")]
 
 
 def doctor(
@@ -90,15 +99,16 @@ def doctor(
     table: TableName = None,
     stack: StackName = STACK,
     playbook: PlaybookFile = ROOT / "playbook.yaml",
+    dns: Dns = False,
     as_json: Json = False,
 ) -> None:
     """Look whether everything is well: one screen; the exit code is 1 when something has to be done, for cron."""
     rules = read_playbook(playbook)
     with deployed(table=table, stack=stack) as store:
         told = outputs(OUTPUTS, stack)
-        found = examine(
-            Patient(stack=stack, store=store, playbook=rules, outputs=told, now=now_of(store), fetch=_fetch)
-        )
+        lookup = records.looking() if dns else None
+        patient = Patient(store=store, playbook=rules, outputs=told, now=now_of(store), fetch=_fetch)
+        found = examine(replace(patient, lookup=lookup))
     if as_json:
         print_json({"well": not findings.worst(found), "findings": [asdict(finding) for finding in found]})
     else:
@@ -114,7 +124,7 @@ def examine(patient: Patient) -> list[Finding]:
 def _seen(name: str, check: Check, patient: Patient) -> list[Finding]:
     try:
         found = check(patient)
-    except (ClientError, BotoCoreError, FlywheelError, OSError, NotImplementedError) as exc:
+    except Exception as exc:  # noqa: BLE001 - what is broken here may be what is to be found; the others are still told
         code = exc.response["Error"]["Code"] if isinstance(exc, ClientError) else type(exc).__name__
         return [Finding(name=name, state="unseen", text=f"could not be asked: {code}")]
     return found if isinstance(found, list) else [found]
@@ -124,26 +134,12 @@ def _seen(name: str, check: Check, patient: Patient) -> list[Finding]:
 
 
 def _agenda(patient: Patient) -> Finding:
-    oldest = {name: at for name in PATIENCE if (at := _oldest_due(name, patient))}
-    return findings.agenda(oldest, patient.now)
-
-
-def _oldest_due(programme: str, patient: Patient) -> datetime | None:
-    """When the oldest due item of a programme was due; two items a shard, for one may be its plan."""
-    pages = (next(patient.store.due(programme, shard, patient.now, 2)) for shard in range(AGENDA_SHARDS))
-    return min((due.due_at for _, dues in pages for due in dues), default=None)
+    return findings.agenda(oldest_due(patient.store, patient.now), patient.now)
 
 
 def _ledger(patient: Patient) -> list[Finding]:
-    statuses: defaultdict[date, Counter[SendStatus]] = defaultdict(Counter)
-    opened: list[str] = []
-    for line in patient.store.planned(patient.now - timedelta(days=DAYS), patient.now):
-        statuses[line.planned_at.astimezone(UTC).date()][line.status] += 1
-        if line.status not in findings.FINAL:
-            opened.append(str(line.send_id))
-    # As of now, for the index may lag behind what has just been settled.
-    now_open: list[Send] = [send for send in patient.store.sends(opened).values() if send.status not in findings.FINAL]
-    return [findings.ledger(statuses, now_open, patient.now), findings.parked(statuses)]
+    mails = balance(patient.store, patient.now)
+    return [findings.ledger(mails), findings.parked(mails)]
 
 
 def _marketing(patient: Patient) -> Finding:
@@ -153,15 +149,23 @@ def _marketing(patient: Patient) -> Finding:
 
 def _measured(patient: Patient) -> Finding:
     today = patient.now.astimezone(UTC).date()
-    days = [rollup.day for rollup in patient.store.rollups(today - EVER, today)]
-    return findings.measured(days, zone=zone_of(None, patient.playbook), now=patient.now)
+    days = [rollup.day for rollup in patient.store.rollups(today - EVER, today) if rollup.closed]
+    since_yesterday = not days and _came_by(patient.now - timedelta(days=1), patient)
+    zone = zone_of(None, patient.playbook)
+    return findings.measured(days, since_yesterday=since_yesterday, zone=zone, now=patient.now)
+
+
+def _came_by(moment: datetime, patient: Patient) -> bool:
+    """Whether any event had come by then, of those that came on one of some days before it."""
+    return any(True for _ in patient.store.received(moment - LATELY, moment))
 
 
 # --- what moves ----------------------------------------------------------------------------------
 
 
 def _dead(patient: Patient) -> Finding:
-    return findings.dead({queue: _waiting(patient, queue) for queue in QUEUES})
+    # Also those that are being looked at, or were when a command was killed: nobody sees them for up to 15 minutes.
+    return findings.dead({queue: _waiting(patient, queue) + _waiting(patient, queue, IN_HANDS) for queue in QUEUES})
 
 
 def _queues(patient: Patient) -> Finding:
@@ -172,15 +176,14 @@ def _queues(patient: Patient) -> Finding:
     return findings.queues(waiting, {queue: timedelta(seconds=age) for queue, age in ages.items() if age is not None})
 
 
-def _waiting(patient: Patient, queue: str) -> int:
+def _waiting(patient: Patient, queue: str, name: Any = "ApproximateNumberOfMessages") -> int:  # noqa: ANN401 - a literal
     client: SQSClient = _client("sqs")
-    name: Any = "ApproximateNumberOfMessages"
     told = client.get_queue_attributes(QueueUrl=patient.outputs[f"{queue}QueueUrl"], AttributeNames=[name])
     return int(told["Attributes"][name])
 
 
 def _stream(patient: Patient) -> Finding:
-    [reacting] = {name for name, source, _ in _mappings(patient) if ":dynamodb:" in source} or {""}
+    reacting = next((name for name, source, _ in _mappings(patient) if ":dynamodb:" in source), "")
     age = _latest("AWS/Lambda", "IteratorAge", patient, FunctionName=reacting)
     return findings.stream(timedelta(milliseconds=age) if age is not None else None)
 
@@ -199,7 +202,7 @@ def _schedules(patient: Patient) -> Iterator[tuple[str, str]]:
     client: EventBridgeSchedulerClient = _client("scheduler")
     for page in client.get_paginator("list_schedules").paginate():
         for schedule in page["Schedules"]:
-            if function_name(schedule["Target"]["Arn"]).startswith(f"{patient.stack}-"):
+            if function_name(schedule["Target"]["Arn"]) in patient.functions:
                 yield schedule["Name"], schedule["State"]
 
 
@@ -212,7 +215,7 @@ def _mappings(patient: Patient) -> list[tuple[str, str, str]]:
         for one in page["EventSourceMappings"]
     ]
     told = [(function_name(one["FunctionArn"]), one["EventSourceArn"], one["State"]) for one in found]
-    return [one for one in told if one[0].startswith(f"{patient.stack}-")]
+    return [one for one in told if one[0] in patient.functions]
 
 
 # --- mail ----------------------------------------------------------------------------------------
@@ -234,24 +237,36 @@ def _identities(patient: Patient) -> list[Finding]:
     return [findings.identity(domain, client.get_email_identity(EmailIdentity=domain)) for domain in domains]
 
 
+def _records(patient: Patient) -> list[Finding]:
+    """What the DNS says of each sender's domain; nothing where it is not to be asked."""
+    if patient.lookup is None:
+        return []
+    client: SESV2Client = _client("sesv2")
+    sent = client.get_account().get("SendQuota", {}).get("SentLast24Hours", 0)
+    domains = patient.outputs["SenderDomains"].split(",")
+    told = {domain: client.get_email_identity(EmailIdentity=domain) for domain in domains}
+    return [
+        finding
+        for domain, identity in told.items()
+        for finding in records.examine(domain, identity, sent=sent, lookup=patient.lookup)
+    ]
+
+
 # --- what was set --------------------------------------------------------------------------------
 
 
 def _secrets(patient: Patient) -> Finding:
-    webhooks, links, rewards = (_secret(patient, name) for name in ("Webhook", "Links", "Rewards"))
-    return findings.secrets(
-        webhooks,
-        patient.playbook.platforms,
-        links=links.get("current") in links,
-        rewards=bool(rewards.get("current")),
-    )
+    told = {name: _secret(patient, name) for name in ("Webhook", "Links", "Rewards")}
+    return findings.secrets(told, patient.playbook.platforms)
 
 
-def _secret(patient: Patient, name: str) -> dict[str, Any]:
+def _secret(patient: Patient, name: str) -> Any:  # noqa: ANN401 - whatever JSON it is, None when it is none
     client: SecretsManagerClient = _client("secretsmanager")
     told = client.get_secret_value(SecretId=patient.outputs[f"{name}SecretArn"])
-    found: dict[str, Any] = json.loads(told["SecretString"])
-    return found
+    try:
+        return json.loads(told["SecretString"])
+    except (KeyError, ValueError):
+        return None
 
 
 def _playbook(patient: Patient) -> Finding:
@@ -275,6 +290,7 @@ CHECKS: dict[str, Check] = {
     "ses": _account,
     "reputation": _reputation,
     "identities": _identities,
+    "dns": _records,
     "secrets": _secrets,
     "schedules and mappings": _triggers,
     "playbook": _playbook,

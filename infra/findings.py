@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -15,36 +14,20 @@ from zoneinfo import ZoneInfo
 from pydantic import JsonValue
 
 from infra.resume import because, clock
-from shared.ledger import SEND_EVENT_WINDOW
+from shared.balance import OLD_IN_QUEUE, Balance, overdue
 from shared.localtime import local_day
-from shared.model import Pause, Send, SendStatus
+from shared.model import Pause, SendStatus
 from shared.playbook import Breaker
 
 State = Literal["fine", "look", "act", "unseen"]
 
-PATIENCE = {
-    "onboarding": timedelta(minutes=15),
-    "mail": timedelta(minutes=15),
-    "referrals": timedelta(minutes=30),
-    "reward_notices": timedelta(minutes=30),
-    "reengagement": timedelta(minutes=45),
-}
-"""How long after its time an agenda item of each programme may still be there: some three ticks."""
-
-SETTLING = timedelta(hours=1)
-"""How long after its own time an open line of the ledger may stand: what looks again has looked by then."""
-
 OLD_IN_STREAM, VERY_OLD_IN_STREAM = timedelta(minutes=5), timedelta(hours=1)
-OLD_IN_QUEUE = timedelta(hours=2)
-"""As long as a very large mailing takes at the rate that SES gives a new account."""
 
 ROLLED_BY = timedelta(hours=3)
 """How long after midnight the day that is over must have been measured."""
 
 NEARLY_SPENT = 0.8
 """The share of the day's sending quota from which on it is worth a look."""
-
-FINAL = {SendStatus.SENT, SendStatus.SKIPPED, SendStatus.PARKED}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +43,7 @@ class Finding:
 
 def agenda(oldest: Mapping[str, datetime], now: datetime) -> Finding:
     """How late the oldest due item of each programme is."""
-    late = {name: now - at for name, at in oldest.items() if now - at > PATIENCE[name]}
+    late = overdue(oldest, now)
     facts: dict[str, JsonValue] = {name: at.isoformat() for name, at in oldest.items()}
     if not late:
         return Finding(name="agenda", state="fine", text="nothing is overdue", facts=facts)
@@ -68,44 +51,25 @@ def agenda(oldest: Mapping[str, datetime], now: datetime) -> Finding:
     return Finding(name="agenda", state="act", text=f"overdue: {told}", runbook="overdue", facts=facts)
 
 
-def ledger(statuses: Mapping[date, Counter[SendStatus]], opened: Iterable[Send], now: datetime) -> Finding:
-    """Whether every mail of these days is settled, or open with a moment at which it is looked at again.
-
-    A day's planned mails are those sent, skipped, parked, deferred and in doubt; what is open beyond its time is the
-    remainder that nothing will settle.
-    """
-    stuck = sorted(send.send_id for send in opened if _time_of(send) + SETTLING < now)
-    planned = sum(count for day in statuses.values() for count in day.values())
+def ledger(mails: Balance) -> Finding:
+    """Whether every mail of these days is settled, or open with a moment at which it is looked at again."""
     facts: dict[str, JsonValue] = {
-        str(day): {status.value: count for status, count in counts.items()} for day, counts in statuses.items()
+        str(day): {status.value: count for status, count in counts.items()} for day, counts in mails.days.items()
     }
-    facts["stuck"] = list[JsonValue](stuck)
-    if not stuck:
-        return Finding(
-            name="ledger",
-            state="fine",
-            text=f"{_many(planned, 'mail')} of {_many(len(statuses), 'day')} balance",
-            facts=facts,
-        )
-    told = f"{len(stuck)} of {_many(planned, 'mail')} open beyond their time, such as {stuck[0]}"
+    facts["stuck"] = list[JsonValue](mails.stuck)
+    if not mails.stuck:
+        text = f"{_many(mails.planned, 'mail')} of {_many(len(mails.days), 'day')} balance"
+        return Finding(name="ledger", state="fine", text=text, facts=facts)
+    told = f"{len(mails.stuck)} of {_many(mails.planned, 'mail')} open beyond their time, such as {mails.stuck[0]}"
     return Finding(name="ledger", state="act", text=told, runbook="ledger-imbalance", facts=facts)
 
 
-def _time_of(send: Send) -> datetime:
-    """When an open line must have moved on."""
-    if send.status is SendStatus.CLAIMED:
-        return send.lease_until or send.at
-    if send.status is SendStatus.UNKNOWN:
-        return send.at + SEND_EVENT_WINDOW
-    return send.until or send.at
-
-
-def parked(statuses: Mapping[date, Counter[SendStatus]]) -> Finding:
+def parked(mails: Balance) -> Finding:
     """How many mails of these days wait for a person."""
-    count = sum(day[SendStatus.PARKED] for day in statuses.values())
+    count = mails.count(SendStatus.PARKED)
     if not count:
         return Finding(name="parked mails", state="fine", text="none", facts={"parked": 0})
-    told = f"{count} within {_many(len(statuses), 'day')}"
+    told = f"{count} within {_many(len(mails.days), 'day')}"
     return Finding(name="parked mails", state="look", text=told, runbook="parked-mails", facts={"parked": count})
 
 
@@ -120,12 +84,15 @@ def marketing(pause: Pause | None, rules: Breaker, *, zone: ZoneInfo, now: datet
     return Finding(name="marketing mail", state="act", text=told, runbook="breaker-tripped")
 
 
-def measured(days: Collection[date], *, zone: ZoneInfo, now: datetime) -> Finding:
-    """Whether the last local day that must have been measured has been."""
+def measured(days: Collection[date], *, since_yesterday: bool, zone: ZoneInfo, now: datetime) -> Finding:
+    """Whether the last local day that must have been measured has been, once it was over.
+
+    `since_yesterday` is whether events have come for a day at least; it matters only where no day was measured.
+    """
     due = local_day(now - ROLLED_BY, zone) - timedelta(days=1)
     if due in days:
         return Finding(name="measuring", state="fine", text=f"{due} is measured")
-    if not days:
+    if not days and not since_yesterday:
         return Finding(name="measuring", state="look", text="no day has been measured yet", runbook="rollup-missing")
     return Finding(name="measuring", state="act", text=f"{due} is not measured", runbook="rollup-missing")
 
@@ -196,10 +163,19 @@ def identity(domain: str, told: Mapping[str, Any]) -> Finding:
     return Finding(name=domain, state=state, text=text, facts=facts)
 
 
-def secrets(webhooks: Mapping[str, Any], platforms: Iterable[str], *, links: bool, rewards: bool) -> Finding:
-    """Whether every platform of the playbook has a secret, and what we sign with is there."""
+def secrets(told: Mapping[str, Any], platforms: Iterable[str]) -> Finding:
+    """Whether every platform of the playbook has a secret, and what we sign with is there.
+
+    `told` is what the secrets `Webhook`, `Links` and `Rewards` hold: a JSON object each, or None for anything else.
+    """
+    broken = [name for name, held in told.items() if not isinstance(held, dict)]
+    if broken:
+        text = f"not a JSON object: {', '.join(f'{name}Secret' for name in broken)}"
+        return Finding(name="secrets", state="act", text=text, runbook="server-errors")
+    webhooks, links, rewards = (told[name] for name in ("Webhook", "Links", "Rewards"))
     missing = [f"of the platform {name}" for name in platforms if not webhooks.get(name)]
-    missing += [name for name, there in (("of links", links), ("of rewards", rewards)) if not there]
+    missing += [] if isinstance(links.get("current"), str) and links["current"] in links else ["of links"]
+    missing += [] if rewards.get("current") else ["of rewards"]
     if not missing:
         return Finding(name="secrets", state="fine", text="all there")
     return Finding(name="secrets", state="act", text=f"missing: {', '.join(missing)}")

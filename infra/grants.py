@@ -83,7 +83,10 @@ TABLE: Mapping[str, Sequence[Touched]] = {
     "reward_notices": [_reads(MEMBER), _writes(WRITE, MEMBER)],
     "mailer": [_reads(MEMBER, LOG, NEWS, REPORT, BREAKER), _writes(("UpdateItem",), MEMBER)],
     "mail_followups": [_reads(MEMBER, BREAKER, PULSE), _writes(WRITE, MEMBER, BREAKER, PULSE), _agenda("mail")],
-    "mail_feedback": [Touched(operations=("GetItem",), keys=(MEMBER,)), _writes(ADD, MEMBER, PULSE)],
+    "mail_feedback": [
+        Touched(operations=("GetItem",), keys=(MEMBER, ERASED[0])),
+        _writes(ADD, MEMBER, PULSE, ERASED[1]),
+    ],
     "metrics_rollup": [
         _reads(LOG, MEMBER, IDENTITY, REFEREE, MILESTONES, ACTIVE, TALLY, ROLLUP, DIRTY, ORDINALS),
         _writes((*WRITE, "BatchWriteItem"), MEMBER, ACTIVE, TALLY, ROLLUP, ROLLING, DIRTY),
@@ -92,6 +95,12 @@ TABLE: Mapping[str, Sequence[Touched]] = {
         _reads(REPORT, ROLLUP, ACTIVE, TALLY, ORDINALS, MEMBER, LOG, ATTEMPTS, MILESTONES, REVIEW, BREAKER, DIRTY),
         _writes(("PutItem",), REPORT),
         _agenda("onboarding", "reengagement", "referrals"),
+        Touched(operations=("Query",), keys=(A_DAY,), index="sends"),
+    ],
+    # It reads, and does no more: how late what is due, and which mails are open.
+    "watch": [
+        Touched(operations=("BatchGetItem",), keys=(MEMBER,)),
+        _agenda("onboarding", "reengagement", "referrals", "reward_notices", "mail"),
         Touched(operations=("Query",), keys=(A_DAY,), index="sends"),
     ],
 }

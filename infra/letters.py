@@ -7,9 +7,10 @@ itself (Lambda's destinations); a schedule or a rule leaves what it would have s
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import ValidationError
@@ -50,7 +51,7 @@ class Back:
 
 @dataclass(frozen=True)
 class Again:
-    """To be given to the function again."""
+    """To be given to the function of this name again."""
 
     function: str
     payload: Mapping[str, Any] = field(repr=False)
@@ -59,7 +60,9 @@ class Again:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Records of the table's stream to be reacted to again: where they stand, how many, and when they came."""
+    """Records of the table's stream to be reacted to again by the function of this name: where they stand, how many,
+    and when they came.
+    """
 
     function: str
     stream: str
@@ -86,6 +89,9 @@ class Unreadable:
 
 Remedy = Back | Again | Batch | Unreadable
 
+_MALFORMED = (ValidationError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What reading a letter may raise: one that is no letter, too deep or too large must not hide all the others."""
+
 
 def remedy(letter: Letter) -> Remedy:
     """What would have a letter tried again."""
@@ -98,7 +104,7 @@ def remedy(letter: Letter) -> Remedy:
         if "requestContext" in body:
             return _again(body["requestContext"]["functionArn"], body["requestPayload"])
         return _again(letter.attributes["TARGET_ARN"], _input(body))
-    except (ValidationError, ValueError, KeyError, TypeError, AttributeError) as exc:
+    except _MALFORMED as exc:
         return Unreadable(f"not a letter that {letter.queue} should hold ({type(exc).__name__})")
 
 
@@ -109,11 +115,11 @@ def why(letter: Letter) -> str:
     ]
     try:
         body = json.loads(letter.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         body = None
     if isinstance(body, dict):
         told += [str(found) for found in (_under(body, *path) for path in _CAUSES) if found]
-    return ", ".join(told) or "received too often"
+    return _printable(", ".join(told)) or "received too often"
 
 
 _CAUSES = (
@@ -133,23 +139,30 @@ def _under(body: Mapping[str, Any], *path: str) -> object:
 def _told_of(letter: Letter) -> str:
     if letter.queue == "DeadMail":
         mail = PlannedMail.model_validate_json(letter.body)
-        return f"the mail {mail.mail}, {mail.send_id}"
+        return _printable(f"the mail {mail.mail}, {mail.send_id}")
     notice = RewardNotice.model_validate_json(letter.body)
-    return f"the reward {notice.rule} of {notice.member_id}"
+    return _printable(f"the reward {notice.rule} of {notice.member_id}")
 
 
 def _batch(body: Mapping[str, Any]) -> Batch:
     told = body["DDBStreamBatchInfo"]
     return Batch(
-        function=body["requestContext"]["functionArn"],
+        function=_function(body["requestContext"]["functionArn"]),
         stream=told["streamArn"],
         shard=told["shardId"],
-        first=told["startSequenceNumber"],
-        last=told["endSequenceNumber"],
-        since=datetime.fromisoformat(told["approximateArrivalOfFirstRecord"]),
-        until=datetime.fromisoformat(told["approximateArrivalOfLastRecord"]),
+        first=str(int(told["startSequenceNumber"])),
+        last=str(int(told["endSequenceNumber"])),
+        since=_moment(told["approximateArrivalOfFirstRecord"]),
+        until=_moment(told["approximateArrivalOfLastRecord"]),
         count=int(told["batchSize"]),
     )
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a moment without its offset")
+    return moment.astimezone(UTC)
 
 
 def _input(body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -160,18 +173,31 @@ def _input(body: Mapping[str, Any]) -> Mapping[str, Any]:
     return payload
 
 
-def _again(function: str, payload: Mapping[str, Any]) -> Again:
-    name = function_name(function)
+def _again(arn: str, payload: Mapping[str, Any]) -> Again:
+    function = _function(arn)
     if payload.get("source") == "aws.ses":
-        return Again(function, payload, f"{name}: {payload['detail-type']}")
+        return Again(function, payload, _printable(f"{function}: {payload['detail-type']}"))
     given = dict(payload)
     when = given["scheduled_time"]
     if "kind" in given:
-        return Again(function, given, f"{name}: the {given['kind']} report, due {when}")
+        return Again(function, given, _printable(f"{function}: the {given['kind']} report, due {when}"))
     # A tick takes what is due, and what is due now includes what was due then. With its old time it would judge
     # leases and delays as of a moment that is over.
     del given["scheduled_time"]
-    return Again(function, given, f"{name}: the tick of {when}")
+    return Again(function, given, _printable(f"{function}: the tick of {when}"))
+
+
+def _function(arn: str) -> str:
+    """The function's name alone: whose account it is in is not for a letter to say."""
+    name = function_name(arn)
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise ValueError("not a function's name")
+    return name
+
+
+def _printable(text: str) -> str:
+    """A letter's own words, of which none may steer a terminal or be beyond what it can show."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def function_name(arn: str) -> str:

@@ -27,7 +27,8 @@ TIMEOUT = Duration.minutes(15)
 MEMORY = 1769
 """MB: as much as brings a whole processor with it, for to measure is to compute."""
 
-WHOLE_RUN = Duration.hours(2)
+WHOLE_RUN = Duration.hours(3)
+"""Longer than a shard that runs out of its time takes to fail for good: six times 15 minutes, and 31 between them."""
 
 AGAIN = {"ErrorEquals": ["States.ALL"], "IntervalSeconds": 60, "MaxAttempts": 5, "BackoffRate": 2}
 """After an error, also while another tick is still rolling days up."""
@@ -49,7 +50,7 @@ def machine_arn(stack: cdk.Stack) -> str:
 
 
 def large_days(stack: cdk.Stack, function: lambda_.Function, *, alarm_topic_arn: str | None) -> None:
-    """The state machine, its right to invoke the function and nothing else, and an alarm when a run of it fails."""
+    """The state machine, its right to invoke the function and nothing else, and alarms when a run of it fails."""
     role = iam.Role(stack, "LargeDaysRole", assumed_by=iam.ServicePrincipal("states.amazonaws.com"))
     role.add_to_policy(iam.PolicyStatement(actions=["lambda:InvokeFunction"], resources=[function.function_arn]))
     machine = sfn.StateMachine(
@@ -63,7 +64,7 @@ def large_days(stack: cdk.Stack, function: lambda_.Function, *, alarm_topic_arn:
         timeout=WHOLE_RUN,
     )
     function.add_to_role_policy(iam.PolicyStatement(actions=["states:StartExecution"], resources=[machine_arn(stack)]))
-    _alarm(stack, machine, alarm_topic_arn)
+    _alarms(stack, machine, alarm_topic_arn)
 
 
 def definition() -> dict[str, Any]:
@@ -92,15 +93,19 @@ def definition() -> dict[str, Any]:
     }
 
 
-def _alarm(scope: Construct, machine: sfn.StateMachine, alarm_topic_arn: str | None) -> None:
-    alarm = machine.metric_failed(period=Duration.minutes(5), statistic="Sum").create_alarm(
-        scope,
-        "LargeDaysFailedAlarm",
-        alarm_description=described("A large day could not be measured; the next tick tries again", "rollup-missing"),
-        comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
-        evaluation_periods=1,
-        threshold=1,
-        treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
-    )
-    if alarm_topic_arn:
-        alarm.add_alarm_action(actions.SnsAction(sns.Topic.from_topic_arn(scope, "LargeDaysTopic", alarm_topic_arn)))
+def _alarms(scope: Construct, machine: sfn.StateMachine, alarm_topic_arn: str | None) -> None:
+    """One for each way in which a run ends without its figures by itself; together in one they would be metric math."""
+    topic = sns.Topic.from_topic_arn(scope, "LargeDaysTopic", alarm_topic_arn) if alarm_topic_arn else None
+    says = described("A large day could not be measured; the next tick tries again", "rollup-missing")
+    for how, metric in (("Failed", machine.metric_failed), ("TimedOut", machine.metric_timed_out)):
+        alarm = metric(period=Duration.minutes(5), statistic="Sum").create_alarm(
+            scope,
+            f"LargeDays{how}Alarm",
+            alarm_description=says,
+            comparison_operator=cloudwatch.ComparisonOperator.GREATER_THAN_OR_EQUAL_TO_THRESHOLD,
+            evaluation_periods=1,
+            threshold=1,
+            treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
+        )
+        if topic:
+            alarm.add_alarm_action(actions.SnsAction(topic))

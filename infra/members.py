@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -56,6 +57,12 @@ WORDS: Mapping[str, str] = {
 
 AS_JSON = frozenset({"event", "state"})
 """What an item holds as text, and is told as what it says."""
+
+IN_FIGURES = (
+    "each day's bitmaps hold the number `ordinal` of the profile; with a day's threads each purchase among the events"
+    " is kept once more, for 410 days: who bought, for how much, in which currency and when; nothing else is in figures"
+)
+"""What figures are made of and hold of a person, beside what is told by kind."""
 
 COPIES: Mapping[str, timedelta] = {
     "the table's stream": timedelta(hours=24),
@@ -112,7 +119,6 @@ def erase(
     May be run again at any time, and completes what was broken off: then with the member id.
     """
     with house(table, stack, read_playbook(playbook)) as app:
-        now = now_of(app.store)
         if (gone := _erased_before(member.strip(), app)) is not None:
             out.print(gone, soft_wrap=True, highlight=False)
             return
@@ -121,7 +127,7 @@ def erase(
         if not (yes or agreed("Erase them, for good?", "erase them")):
             out.print("They stay.")
             raise typer.Exit(1)
-        done = forget(found, app, now)
+        done = forget(found, app, now_of(app.store))  # not before they answered: until then it is no erasure
     file = receipt or ROOT / "out" / f"erased-{found.id}.json"
     _write(file, receipt_of(found, done))
     out.print(f"[green]{found.id} is erased.[/] The receipt is {file}.", soft_wrap=True, highlight=False)
@@ -176,7 +182,8 @@ def exported(found: Held, now: datetime) -> dict[str, Any]:
         "identities": [str(identity) for identity in person.identities],
         "as_of": now.isoformat(),
         "held": {kind: by_kind[kind] for kind in WORDS.values() if kind in by_kind},
-        "in_figures": "each day's bitmaps hold the number `ordinal` of the profile; nothing else is in figures",
+        "remembered": [one.model_dump(mode="json", exclude_none=True) for one in found.remembered],
+        "in_figures": IN_FIGURES,
     }
 
 
@@ -209,4 +216,7 @@ def _counted(kinds: Counter[str]) -> dict[str, int]:
 
 def _write(file: Path, told: Mapping[str, Any]) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+    # Nobody else's to read, from its first byte on; an older file keeps the rights that somebody gave it.
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as opened:
+        opened.write(text)

@@ -7,7 +7,7 @@ once more; everything behind it is put-if-absent, claimed or versioned, so that 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, HTTPClientError
 
-from infra.letters import QUEUES, Again, Back, Batch, Letter, Unreadable, function_name, remedy
+from infra.letters import QUEUES, Again, Back, Batch, Letter, Unreadable, remedy
 from shared.errors import FlywheelError
 from shared.store import Store
 from shared.store.wire import Attributes, values
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 AT_ONCE = 100
 """Events that `react` is given at once, as many as the stream gives it."""
@@ -34,11 +35,11 @@ HELD = 900
 LEEWAY = timedelta(minutes=15)
 """How far a webhook's receipt and its record's arrival in the stream may lie apart."""
 
-LOOK_BACK = timedelta(days=4)
-"""How long after it happened an event may have come: a sender's last retry comes after some three days."""
+MOST = 10_000
+"""Letters of a queue that are received at once, which takes under a minute: beyond it the first would reappear."""
 
 Invoke = Callable[[str, Mapping[str, Any]], Mapping[str, Any] | None]
-"""Gives a function its payload and returns its answer; `StillFails` when it does."""
+"""Gives a function, by its name, its payload and returns its answer; `StillFails` when it does."""
 
 
 class StillFails(FlywheelError):
@@ -47,20 +48,26 @@ class StillFails(FlywheelError):
 
 @dataclass(frozen=True)
 class Queues:
-    """The queues of dead letters, by the URLs that the stack's outputs name; `wait` is how long one look may take."""
+    """The queues of dead letters, by the URLs that the stack's outputs name; `wait` is how long one look may take.
+
+    Of a queue `most` letters are received at a time, or a few more.
+    """
 
     client: SQSClient
     urls: Mapping[str, str]
     wait: int = 1
+    most: int = MOST
 
     @contextmanager
     def letters(self, queues: Iterable[str] = QUEUES, *, held: int = 60) -> Iterator[list[Letter]]:
-        """All letters of these queues, oldest first; those that are still there afterwards can be received again."""
-        found = [letter for queue in queues for letter in self._receive(queue, held)]
+        """The letters of these queues, oldest first; those that are still there afterwards can be received again."""
+        found: dict[str, Letter] = {}
         try:
-            yield sorted(found, key=lambda letter: letter.died_at)
+            for queue in queues:
+                self._receive_all(queue, held, found)
+            yield sorted(found.values(), key=lambda letter: letter.died_at)
         finally:
-            for letter in found:
+            for letter in found.values():
                 self._release(letter)
 
     def delete(self, letter: Letter) -> None:
@@ -74,28 +81,29 @@ class Queues:
     def _url(self, queue: str) -> str:
         return self.urls[f"{queue}QueueUrl"]
 
-    def _receive(self, queue: str, held: int) -> Iterator[Letter]:
-        while True:
-            got = self.client.receive_message(
-                QueueUrl=self._url(queue),
-                MaxNumberOfMessages=10,
-                WaitTimeSeconds=self.wait,
-                VisibilityTimeout=held,
-                MessageSystemAttributeNames=["SentTimestamp"],
-                MessageAttributeNames=["All"],
-            )
-            for message in got.get("Messages", []):
-                told = message.get("MessageAttributes", {})
-                yield Letter(
-                    queue=queue,
-                    id=message["MessageId"],
-                    handle=message["ReceiptHandle"],
-                    body=message["Body"],
-                    died_at=datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC),
-                    attributes={name: value.get("StringValue", "") for name, value in told.items()},
-                )
-            if not got.get("Messages"):
+    def _receive_all(self, queue: str, held: int, found: dict[str, Letter]) -> None:
+        """Add a queue's letters to those found, until there is none, one comes again, or there are enough of them.
+
+        One that comes again says that receiving takes longer than letters are held, and so would never end.
+        """
+        enough = len(found) + self.most
+        while len(found) < enough:
+            letters = self._receive(queue, held)
+            again = any(letter.id in found for letter in letters)
+            found |= {letter.id: letter for letter in letters}  # of one that comes again only the newest handle is good
+            if again or not letters:
                 return
+
+    def _receive(self, queue: str, held: int) -> list[Letter]:
+        got = self.client.receive_message(
+            QueueUrl=self._url(queue),
+            MaxNumberOfMessages=10,
+            WaitTimeSeconds=self.wait,
+            VisibilityTimeout=held,
+            MessageSystemAttributeNames=["SentTimestamp"],
+            MessageAttributeNames=["All"],
+        )
+        return [_letter(queue, message) for message in got.get("Messages", [])]
 
     def _release(self, letter: Letter) -> None:
         try:
@@ -105,6 +113,18 @@ class Queues:
         except ClientError as exc:
             if exc.response["Error"]["Code"] not in _GONE:  # it was deleted meanwhile
                 raise
+
+
+def _letter(queue: str, message: MessageTypeDef) -> Letter:
+    told = message.get("MessageAttributes", {})
+    return Letter(
+        queue=queue,
+        id=message["MessageId"],
+        handle=message["ReceiptHandle"],
+        body=message["Body"],
+        died_at=datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1000, UTC),
+        attributes={name: value.get("StringValue", "") for name, value in told.items()},
+    )
 
 
 _GONE = {
@@ -118,13 +138,13 @@ _GONE = {
 
 @dataclass(frozen=True, kw_only=True)
 class Redrive:
-    """All that trying a letter again may need; only functions of `stack` are invoked, whatever a letter says."""
+    """All that trying a letter again may need; only `functions` are invoked, whatever a letter says."""
 
     queues: Queues
     streams: DynamoDBStreamsClient
     invoke: Invoke
     store: Store
-    stack: str
+    functions: Collection[str]
 
     def redrive(self, letter: Letter) -> str:
         """Try again, then delete the letter; what was done, in a sentence. StillFails, and the letter stays."""
@@ -143,21 +163,30 @@ class Redrive:
         return done
 
     def _invoke(self, function: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
-        if not function_name(function).startswith(f"{self.stack}-"):
-            raise StillFails(f"{function_name(function)} is no function of the stack {self.stack}")
+        if function not in self.functions:
+            raise StillFails(f"{function} is no function of this stack")
         return self.invoke(function, payload) or {}
 
     # --- a batch of the stream ---------------------------------------------------------------------
 
     def _react_again(self, batch: Batch) -> str:
-        """React to a batch's events as the log has them now, a hundred at a time; how many that were."""
-        entries = self._entries(batch)
+        """React to a batch's events as the log has them now, a hundred at a time; how many that were.
+
+        StillFails, though all that was found was reacted to, when some of them may not have been found.
+        """
+        entries, are_all = self._entries(batch)
         for at in range(0, len(entries), AT_ONCE):
             self._react(batch.function, entries[at : at + AT_ONCE])
-        return "1 event" if len(entries) == 1 else f"{len(entries)} events"
+        events = "1 event" if len(entries) == 1 else f"{len(entries)} events"
+        if not are_all:
+            raise StillFails(
+                f"the stream no longer tells which {batch.count} events they were; the {events} of the log that came "
+                "then were reacted to again, which may not be all: see docs/runbooks/dead-letters.md"
+            )
+        return events
 
-    def _entries(self, batch: Batch) -> list[Attributes]:
-        """A batch's log items; what has been erased meanwhile is not among them."""
+    def _entries(self, batch: Batch) -> tuple[list[Attributes], bool]:
+        """A batch's log items without what has been erased meanwhile, and whether none is missing otherwise."""
         try:
             keys = self._keys(batch)
         except ClientError as exc:
@@ -165,14 +194,10 @@ class Redrive:
                 raise
             keys = []
         if len(keys) >= batch.count:
-            return self.store.entries(keys)
-        found = self._that_came(batch)
-        if len(found) < batch.count:
-            raise StillFails(
-                f"the stream no longer tells which {batch.count} events they were, and the log of the "
-                f"{LOOK_BACK.days} days before has only {len(found)} that came then"
-            )
-        return found
+            return self.store.entries(keys), True
+        # Everything that came then, theirs and others': fewer than the batch had are not all of it, for some reason.
+        came = list(self.store.received(batch.since - LEEWAY, batch.until + LEEWAY))
+        return came, len(came) >= batch.count
 
     def _keys(self, batch: Batch) -> list[tuple[str, str]]:
         """The keys of the log items that a batch was made of; the stream tells them for 24 hours."""
@@ -194,13 +219,6 @@ class Redrive:
             iterator = page.get("NextShardIterator")
         return found
 
-    def _that_came(self, batch: Batch) -> list[Attributes]:
-        """Every log item that was received when the batch's records came, and some minutes before and after."""
-        since, until = batch.since - LEEWAY, batch.until + LEEWAY
-        first, last = (since - LOOK_BACK).date(), until.date()
-        days = [first + timedelta(days=number) for number in range((last - first).days + 1)]
-        return [entry for day in days for entry in self.store.entries_of(day) if since <= _received(entry) <= until]
-
     def _react(self, function: str, entries: Sequence[Attributes]) -> None:
         records = [
             {"dynamodb": {"SequenceNumber": str(number), "NewImage": entry}} for number, entry in enumerate(entries)
@@ -214,25 +232,20 @@ _TRIMMED = {"TrimmedDataAccessException", "ResourceNotFoundException", "ExpiredI
 """How the stream says that it no longer has what was asked for."""
 
 
-def _received(entry: Attributes) -> datetime:
-    return datetime.fromisoformat(json.loads(entry["event"]["S"])["received_at"])
-
-
 def invoking(client: LambdaClient) -> Invoke:
     """Functions as Lambda runs them, waited for."""
 
     def invoke(function: str, payload: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        name = function_name(function)
         try:
             got = client.invoke(FunctionName=function, Payload=json.dumps(payload).encode())
         except HTTPClientError as exc:
-            raise StillFails(f"{name} did not answer ({type(exc).__name__}); it may have done its work") from exc
+            raise StillFails(f"{function} did not answer ({type(exc).__name__}); it may have done its work") from exc
         except ClientError as exc:
-            raise StillFails(f"{name} could not be invoked: {exc.response['Error']['Code']}") from exc
+            raise StillFails(f"{function} could not be invoked: {exc.response['Error']['Code']}") from exc
         answer = json.loads(got["Payload"].read() or b"null")
         if "FunctionError" in got:
             kind = answer.get("errorType", got["FunctionError"]) if isinstance(answer, dict) else got["FunctionError"]
-            raise StillFails(f"{name} failed again ({kind}); its log says why")
+            raise StillFails(f"{function} failed again ({kind}); its log says why")
         found: Mapping[str, Any] | None = answer
         return found
 

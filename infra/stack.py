@@ -33,14 +33,17 @@ from aws_cdk import aws_ses as ses
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra import budget, grants, measuring, reports_stack
+from infra import budget, grants, mailers, measuring, reports_stack
 from infra.bundle import Asset
 from infra.observability import Watched, watch
 from shared.errors import UsageError
 from shared.playbook import Report, ReportKind
 
-TICKING = ("onboarding", "reengagement", "referral_rewards", "mail_followups", "metrics_rollup", "manager_report")
-"""Those that a schedule wakes, to take what is due."""
+TICKING = (
+    *("onboarding", "reengagement", "referral_rewards", "mail_followups", "metrics_rollup", "manager_report"),
+    "watch",
+)
+"""Those that a schedule wakes, to take what is due, or to see whether it was taken."""
 
 STREAM = ("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator")
 
@@ -57,14 +60,12 @@ TIMEOUTS = {
     "mail_feedback": Duration.seconds(30),
     "metrics_rollup": measuring.TIMEOUT,
     "manager_report": reports_stack.TIMEOUT,
+    "watch": Duration.minutes(5),
 }
 """One for each module of functions/: those that a person or a platform waits for, and those that work off a pile."""
 
-MEMORY = {"metrics_rollup": measuring.MEMORY}
+MEMORY = {"metrics_rollup": measuring.MEMORY, "mailer": mailers.MEMORY}
 """MB, of those that need more than the others."""
-
-MAILER_WORKERS = 2
-"""How many mailers run at once; each keeps to its share of the account's send rate."""
 
 ACCESS_LOG = {
     # The path of a link carries its token, and an IP address is a person's: neither is logged.
@@ -135,7 +136,7 @@ class Flywheel(cdk.Stack):
         self.dead = {name: self._queue(f"Dead{name}") for name in ("Log", "Schedules", "Feedback")}
         self.webhook_secret, self.links_secret, self.rewards_secret = self._secrets()
         self.configuration_set = ses.ConfigurationSet(
-            self, "Mails", suppression_reasons=ses.SuppressionReasons.BOUNCES_AND_COMPLAINTS, reputation_metrics=True
+            self, "Mails", suppression_reasons=ses.SuppressionReasons.BOUNCES_AND_COMPLAINTS
         )
         self.domain = self._domain()
         self.api = self._api()
@@ -203,7 +204,11 @@ class Flywheel(cdk.Stack):
         self._on_log()
         self.functions["mailer"].add_event_source(
             sources.SqsEventSource(
-                self.mail_queue, batch_size=10, report_batch_item_failures=True, max_concurrency=MAILER_WORKERS
+                self.mail_queue,
+                batch_size=mailers.BATCH,
+                max_batching_window=Duration.seconds(mailers.WINDOW),
+                report_batch_item_failures=True,
+                max_concurrency=mailers.WORKERS,
             )
         )
         every_minute = scheduler.ScheduleExpression.rate(Duration.minutes(1))
@@ -214,6 +219,8 @@ class Flywheel(cdk.Stack):
         self._tick("referral_rewards", scheduler.ScheduleExpression.rate(Duration.minutes(5)))
         # Some minutes past, so that what happened at the end of a day has been reacted to.
         self._tick("metrics_rollup", scheduler.ScheduleExpression.cron(minute="7"))
+        # Between two quarters, when what fell due on one has been taken.
+        self._tick("watch", scheduler.ScheduleExpression.cron(minute="10"))
         self.functions["reward_notices"].add_event_source(
             sources.SqsEventSource(self.reward_queue, batch_size=1, report_batch_item_failures=True, max_concurrency=2)
         )
@@ -305,6 +312,13 @@ class Flywheel(cdk.Stack):
             index_name="agenda",
             partition_key=dynamodb.Attribute(name="agenda", type=string),
             sort_key=dynamodb.Attribute(name="due_at", type=string),
+        )
+        # Late events by the hour in which they came, for a batch of the stream that is looked for days after it.
+        table.add_global_secondary_index(
+            index_name="late",
+            partition_key=dynamodb.Attribute(name="came_in", type=string),
+            sort_key=dynamodb.Attribute(name="sk", type=string),
+            projection_type=dynamodb.ProjectionType.KEYS_ONLY,
         )
         reports_stack.index_sends(table)
         return table
@@ -440,7 +454,8 @@ class Flywheel(cdk.Stack):
             "FLYWHEEL_LINKS_SECRET": self.links_secret.secret_arn,
             "FLYWHEEL_LINKS_URL": self.public_url,
             "FLYWHEEL_CONFIGURATION_SET": self.configuration_set.configuration_set_name,
-            "FLYWHEEL_MAILER_WORKERS": str(MAILER_WORKERS),
+            "FLYWHEEL_MAILER_WORKERS": str(mailers.WORKERS),
+            "FLYWHEEL_MAILS_AT_ONCE": str(mailers.AT_ONCE),
             "FLYWHEEL_LARGE_DAYS_MACHINE": measuring.machine_arn(self),
             "POWERTOOLS_SERVICE_NAME": function,
             "POWERTOOLS_METRICS_NAMESPACE": "Flywheel",
@@ -460,6 +475,7 @@ class Flywheel(cdk.Stack):
             "ConfigurationSet": self.configuration_set.configuration_set_name,
             "SenderDomains": ",".join(self._sender_domains()),
             "MailFeedbackFunction": self.functions["mail_feedback"].function_name,
+            "Functions": ",".join(function.function_name for function in self.functions.values()),
             **{f"Dead{name}QueueUrl": queue.queue_url for name, queue in self._dead_letter_queues().items()},
         }
         if self.domain:  # what a CNAME or alias record of the domain must point to

@@ -12,37 +12,56 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnection
+from botocore.session import Session
 from pydantic import Field
 
 from shared.errors import FlywheelError, Unavailable
-from shared.eventbus import EventBus
 from shared.events import Frozen
-from shared.largedays import LargeDays
-from shared.mail import Mails
-from shared.mailqueue import MailQueue
-from shared.noticequeue import NoticeQueue
-from shared.outgoing import SECONDS
-from shared.pages import Pages
-from shared.playbook import Playbook
-from shared.ses import Pace, Ses
-from shared.signing import Signer
 from shared.store import Store
 
+# What only some functions need is imported when it is first used: a cold start pays for no more than its own.
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
+
+    from shared.eventbus import EventBus
+    from shared.largedays import LargeDays
+    from shared.mail import Mails
+    from shared.mailqueue import MailQueue
+    from shared.noticequeue import NoticeQueue
+    from shared.pages import Pages
+    from shared.playbook import Playbook
+    from shared.ses import Pace, Ses
+    from shared.signing import Signer
 
 HERE = Path(__file__).parent
 
 SECRETS_KEPT = 300.0
 """Seconds that a secret read from Secrets Manager is used before it is read again, so that a rotation takes effect."""
 
-QUICK = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3})
+MOST_AT_ONCE = 32
+"""How many threads of a function may use one client; it keeps as many connections, which costs nothing until then."""
+
+# What is asked is typed and tested: botocore's own look at it, and building its long name anew for each request, are a
+# fifth of what a request costs.
+LEAN = Config(user_agent="flywheel", parameter_validation=False, max_pool_connections=MOST_AT_ONCE)
+QUICK = LEAN.merge(Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 3}))
 # One attempt only: SES has no idempotency token, and the SDK's own retry after a lost reply would send a mail twice.
-ONCE = Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 1})
+ONCE = LEAN.merge(Config(connect_timeout=3, read_timeout=10, retries={"total_max_attempts": 1}))
+
+
+@cache
+def session() -> Session:
+    """The session of this process. It is botocore's own: boto3 makes the same clients, and brings in much besides."""
+    return Session()
+
+
+@cache
+def client(service: str, config: Config) -> Any:  # noqa: ANN401 - botocore's classes are made at run time
+    """The one client of this process for a service."""
+    return session().create_client(service, config=config)
 
 
 class Settings(Frozen):
@@ -58,8 +77,9 @@ class Settings(Frozen):
     links_url: str = ""
     configuration_set: str = ""
     mailer_workers: int = Field(default=2, ge=1)
+    mails_at_once: int = Field(default=1, ge=1, le=MOST_AT_ONCE)
     large_days_machine: str = ""
-    rollup_readers: int = Field(default=8, ge=1)
+    rollup_readers: int = Field(default=8, ge=1, le=MOST_AT_ONCE)
     local_clock: bool = False
 
     @classmethod
@@ -86,62 +106,87 @@ class App:
     @cached_property
     def playbook(self) -> Playbook:
         """The playbook as it was compiled into the bundle."""
+        from shared.playbook import Playbook
+
         return Playbook.model_validate_json((self._code / "playbook.json").read_bytes())
 
     @cached_property
     def store(self) -> Store:
         """The table."""
-        return Store(boto3.client("dynamodb", config=QUICK), self.settings.table)
+        return Store(client("dynamodb", QUICK), self.settings.table)
 
     @cached_property
     def queue(self) -> MailQueue:
         """The mail queue."""
-        return MailQueue(boto3.client("sqs", config=QUICK), self.settings.mail_queue_url)
+        from shared.mailqueue import MailQueue
+
+        return MailQueue(client("sqs", QUICK), self.settings.mail_queue_url)
 
     @cached_property
     def notices(self) -> NoticeQueue:
         """The queue of rewards that are to be told of."""
-        return NoticeQueue(boto3.client("sqs", config=QUICK), self.settings.reward_queue_url)
+        from shared.noticequeue import NoticeQueue
+
+        return NoticeQueue(client("sqs", QUICK), self.settings.reward_queue_url)
 
     @cached_property
     def bus(self) -> EventBus:
         """Our own event bus."""
-        return EventBus(boto3.client("events", config=QUICK), self.settings.event_bus)
+        from shared.eventbus import EventBus
+
+        return EventBus(client("events", QUICK), self.settings.event_bus)
 
     @cached_property
     def large_days(self) -> LargeDays:
         """The way out for days of too many events."""
-        return LargeDays(boto3.client("stepfunctions", config=QUICK), self.settings.large_days_machine)
+        from shared.largedays import LargeDays
+
+        return LargeDays(client("stepfunctions", QUICK), self.settings.large_days_machine)
 
     @cached_property
     def ses(self) -> Ses:
         """The way out for mails."""
-        return Ses(boto3.client("sesv2", config=ONCE), self.settings.configuration_set)
+        from shared.ses import Ses
+
+        return Ses(client("sesv2", ONCE), self.settings.configuration_set)
 
     @cached_property
     def pace(self) -> Pace:
         """This worker's share of the account's send rate, read once a worker."""
+        from shared.ses import Pace
+
         return Pace(self.ses.max_send_rate() / self.settings.mailer_workers, monotonic=time.monotonic, sleep=time.sleep)
 
     @cached_property
     def mails(self) -> Mails:
         """The compiled mails."""
+        from shared.mail import Mails
+
         return Mails(self._code / "mails")
 
     @cached_property
     def pages(self) -> Pages:
         """The pages that links lead to."""
+        from shared.pages import Pages
+
         return Pages(self._code / "pages")
 
     @property
     def signer(self) -> Signer:
         """Signs and reads the tokens in links."""
+        from shared.signing import Signer
+
         return Signer(self._secret(self.settings.links_secret))
 
     @cached_property
     def _secrets_manager(self) -> SecretsManagerClient:
-        client: SecretsManagerClient = boto3.client("secretsmanager", config=QUICK)
-        return client
+        made: SecretsManagerClient = client("secretsmanager", QUICK)
+        return made
+
+    def prepare_for_threads(self) -> None:
+        """Make and read what threads share, before there are any: once is enough, and boto3 makes clients in one."""
+        for name in ("playbook", "store", "ses", "pace", "mails", "signer"):
+            getattr(self, name)
 
     def webhook_secrets(self, platform: str) -> list[str]:
         """Every secret that a platform may sign with; none means that its webhooks are refused."""
@@ -151,6 +196,8 @@ class App:
     @cached_property
     def receiver_seconds(self) -> float:
         """How long the receiver of rewards may take for an answer."""
+        from shared.outgoing import SECONDS
+
         return SECONDS
 
     def rewards_secrets(self) -> list[str]:

@@ -75,7 +75,7 @@ def _left_on_join_page(event: CommunityEvent, referee: Member, app: App) -> list
 
 
 def _signed_up(event: ReferralSignedUp, referee: Member, app: App) -> list[Touch]:
-    """The click that the sign-up hands back, else the code that was entered."""
+    """The click that the sign-up hands back, else the code that was entered: who is nobody attributes nothing."""
     clicked = _click(event.ref, app) if event.ref else None
     if clicked and _is_fresh(clicked[1], event, app):
         ours = app.playbook.referrals.utm  # what the click led on with, where the sign-up hands nothing back

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
-from functools import reduce
+from functools import partial
 from threading import Lock
 from zoneinfo import ZoneInfo
 
@@ -44,16 +44,20 @@ def span(day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:
     return at_local(day, time(), zone), at_local(day + timedelta(days=1), time(), zone)
 
 
-def read_day(day: date, app: App, *, most: int | None = None) -> Tally | None:
-    """The tally of a day, its shards read side by side; None once more than `most` of its events were read."""
+def read_day(day: date, app: App, *, most: int | None = None, so_far: bool = False) -> Tally | None:
+    """The tally of a day, its shards read side by side; None once more than `most` of its events were read.
+
+    `so_far`: the day goes on and will be read again; so who is who may be as of shortly before, for half the price.
+    """
     take = _Allowance(most).take
     with ThreadPoolExecutor(app.settings.rollup_readers) as readers:
-        parts = list(readers.map(lambda shard: read_shard(day, shard, app, take), range(keys.LOG_SHARDS)))
+        read = partial(read_shard, day, app=app, take=take, so_far=so_far)
+        parts = list(readers.map(read, range(keys.LOG_SHARDS)))
     whole = [part for part in parts if part is not None]
-    return reduce(merge, whole) if len(whole) == len(parts) else None
+    return merge(*whole) if len(whole) == len(parts) else None
 
 
-def read_shard(day: date, shard: int, app: App, take: Take = lambda _: True) -> Tally | None:
+def read_shard(day: date, shard: int, app: App, take: Take = lambda _: True, *, so_far: bool = False) -> Tally | None:
     """The tally of one shard of a day; None when told to stop.
 
     An event that this version cannot read is nobody's; `react` has said so in its log.
@@ -63,7 +67,7 @@ def read_shard(day: date, shard: int, app: App, take: Take = lambda _: True) -> 
         events += page
         if not take(len(page)):
             return None
-    people = _people(events, app)
+    people = _people(events, app, so_far=so_far)
     return _with_everybody(tally(events, people), events, people)
 
 
@@ -103,21 +107,21 @@ def _event(text: str) -> CommunityEvent | None:
         return None
 
 
-def _people(events: Iterable[CommunityEvent], app: App) -> dict[str, Member]:
+def _people(events: Iterable[CommunityEvent], app: App, *, so_far: bool) -> dict[str, Member]:
     """Who is behind each identity, those who proved to be one being one; 100 a request, twice."""
     identities = {Identity(event.platform, event.actor) for event in events if event.actor != COMMUNITY}
-    owners = app.store.owners(map(keys.identity, sorted(identities)))
-    members = survivors(set(owners.values()), app)
+    owners = app.store.owners(map(keys.identity, sorted(identities)), consistent=not so_far)
+    members = survivors(set(owners.values()), app, consistent=not so_far)
     behind = {identity: owners.get(keys.identity(identity)) for identity in identities}
     return {str(identity): members[owner] for identity, owner in behind.items() if owner in members}
 
 
-def survivors(member_ids: Collection[str], app: App) -> dict[str, Member]:
+def survivors(member_ids: Collection[str], app: App, *, consistent: bool = True) -> dict[str, Member]:
     """By these ids, the members that they are now."""
-    found = app.store.members(sorted(member_ids))
+    found = app.store.members(sorted(member_ids), consistent=consistent)
     for _ in range(MERGES):
         if further := {one.merged_into for one in found.values() if one.merged_into} - found.keys():
-            found |= app.store.members(sorted(further))
+            found |= app.store.members(sorted(further), consistent=consistent)
     return {member_id: _survivor(found[member_id], found) for member_id in member_ids if member_id in found}
 
 

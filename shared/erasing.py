@@ -13,9 +13,22 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from shared.addresses import address_hash, mark_of
-from shared.events import EVENT, CommunityEvent, Frozen, MemberJoined, MemberUpdated, Profile
+from shared.events import EVENT, GHOST, CommunityEvent, Frozen, MemberJoined, MemberUpdated, Profile
 from shared.members import decide, suppress
-from shared.model import Attribution, Consent, Erased, Identity, Member, Milestone, Referral, Reversal, Reward
+from shared.model import (
+    Attribution,
+    Consent,
+    Erased,
+    Identity,
+    Member,
+    Milestone,
+    Referral,
+    Reversal,
+    Reward,
+    SendStatus,
+    Suppression,
+    stamp,
+)
 from shared.playbook import ALL_MARKETING
 from shared.store import keys
 from shared.store.items import KEPT, plain
@@ -23,22 +36,24 @@ from shared.store.items import KEPT, plain
 Item = Mapping[str, Any]
 """An item of the table as plain values."""
 
-GHOST = "erased:"
-"""What leads the made-up id of a person who was erased, on every platform."""
-
 BY_ERASURE = "erasure"
 """What made the decisions that outlive a person."""
+
+ERASED = "erased"
+"""The reason of a mail that did not go, or of a reward taken back, when nobody is there any more to be told another."""
+
+OPEN = frozenset({SendStatus.CLAIMED, SendStatus.DEFERRED, SendStatus.UNKNOWN})
+"""What becomes of a send is still to come. Of an erased one nothing would come: nobody looks after a nobody's mail."""
 
 TRIED_AGAIN = timedelta(days=14)
 """How long after an erasure a delivery of before it may yet be tried again: as long as a queue keeps one."""
 
-FORGOTTEN = frozenset({"DUE", "DAY", "VOID", "INVITED", "EMAIL", "IDENTITY", "PROFILE", "DIRTY"})
+FORGOTTEN = frozenset({"DUE", "DAY", "VOID", "TOUCH", "INVITED", "EMAIL", "IDENTITY", "PROFILE", "DIRTY"})
 """Kinds of items of which nothing remains: what is to come, and what no figure is made of."""
 
 PERSONAL: Mapping[str, frozenset[str]] = {
     "SEND": frozenset({"subject", "locale", "message_id", "token", "lease_until"}),
     "ATTRIBUTION": frozenset({"utm"}),
-    "TOUCH": frozenset({"utm"}),
 }
 """What is left out of the items that remain."""
 
@@ -102,14 +117,16 @@ class Person:
 
 @dataclass(frozen=True, kw_only=True)
 class Ghosts:
-    """The made-up names of one person. Who does not know the token, which is thrown away, cannot make them again."""
+    """The made-up names of one person. Who does not know the tokens, which are thrown away, cannot make them again."""
 
-    token: str
-    ids: Collection[str]
+    tokens: Mapping[str, str]
+    """What the name of each of their ids is made of: an id that was being erased before goes on under its own."""
+
     names: Mapping[str, str] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "names", {one: f"m{self._made_of(one)[:20]}" for one in self.ids})
+        names = {one: f"m{mark_of(one, token)[:20]}" for one, token in self.tokens.items()}
+        object.__setattr__(self, "names", names)
 
     def identity(self, identity: Identity) -> Identity:
         """The made-up id on the same platform."""
@@ -130,12 +147,7 @@ class Ghosts:
         return value
 
     def _made_of(self, text: str) -> str:
-        return mark_of(text, self.token)
-
-
-def is_ghost(actor: str) -> bool:
-    """Whether an event's actor is nobody any more: it was reacted to when they still were somebody."""
-    return actor.startswith(GHOST)
+        return mark_of(text, next(iter(self.tokens.values())))
 
 
 # --- what is held --------------------------------------------------------------------------------
@@ -266,7 +278,7 @@ def remains(item: Item, ghosts: Ghosts, now: datetime) -> Item | None:
     """
     kind = keys.kind((item["pk"], item["sk"]))
     theirs = item["pk"].partition("#")[2] in ghosts.names
-    if kind in FORGOTTEN or (kind == "TOUCH" and theirs):
+    if kind in FORGOTTEN:
         return None
     if kind == "SEEN":
         return {**item, "expires_at": min(int(item["expires_at"]), int((now + TRIED_AGAIN).timestamp()))}
@@ -278,8 +290,11 @@ def remains(item: Item, ghosts: Ghosts, now: datetime) -> Item | None:
     if kind == "SEND" and "planned_on" in new:
         day = date.fromisoformat(new["planned_on"].partition("#")[0])
         new["planned_on"] = keys.planned_on(day, new["member_id"])
+    if kind == "SEND" and theirs and item["status"] in OPEN:
+        new |= {"status": SendStatus.SKIPPED.value, "reason": ERASED, "at": stamp(now)}
+        new.pop("until", None)
     if kind == "REWARD" and "reason" in new and theirs:
-        new["reason"] = "erased"
+        new["reason"] = ERASED
     return new
 
 
@@ -315,20 +330,30 @@ def ghost_of(member: Member, ghosts: Ghosts) -> Member:
     )
 
 
-def haunted(person: Person, ghosts: Ghosts) -> list[Item]:
-    """The profiles of the nobodies, and whose their made-up identities are."""
+def haunted(person: Person, ghosts: Ghosts, standing: Mapping[str, Member]) -> list[Item]:
+    """The profiles of the nobodies, and whose their made-up identities are.
+
+    `standing` are the nobodies that there are already, by id. One that an erasure that was broken off put there before
+    its member proved to be another stays a person of its own: so it has been counted since.
+    """
+    apart = {one.id for one in person.profiles if one.merged_into and _stands_alone(ghosts.names[one.id], standing)}
     found: list[Item] = []
     for one in person.profiles:
-        new = ghost_of(one, ghosts)
-        found.append({**_at(keys.member(new.id)), **plain(new)})
+        if one.id not in apart:
+            new = ghost_of(one.model_copy(update={"absorbed": one.absorbed - apart}), ghosts)
+            found.append({**_at(keys.member(new.id)), **plain(new)})
     for identity in person.identities:
         where = keys.identity(ghosts.identity(identity))
         found.append({**_at(where), "member_id": ghosts.names[person.id]})
     return found
 
 
+def _stands_alone(ghost: str, standing: Mapping[str, Member]) -> bool:
+    return ghost in standing and standing[ghost].merged_into is None
+
+
 _FIRST = {"DUE": 0, "REFERRALS": 1, "REVIEW": 1, "ATTEMPTS": 1, "PULSE": 1, "SEEN": 1, "INVITED": 1}
-_LATER = {"SEND": 3, "LOG": 3}
+_LATER = {"SEND": 3, "EMAIL": 3, "LOG": 4}
 _LAST = {"IDENTITY", "PROFILE"}
 
 
@@ -343,7 +368,7 @@ def in_order(items: Iterable[Item], ids: Collection[str]) -> list[Item]:
         kind, owner = keys.kind((item["pk"], item["sk"])), item["pk"].partition("#")[2]
         if kind in _FIRST:
             return _FIRST[kind]
-        return _LATER.get(kind, 4) if owner in ids or kind in _LATER or kind == "EMAIL" else 2
+        return _LATER.get(kind, 5 if owner in ids else 2)
 
     left = [item for item in items if keys.kind((item["pk"], item["sk"])) not in _LAST]
     return sorted(left, key=lambda item: (rank(item), item["pk"], item["sk"]))
@@ -373,10 +398,23 @@ def memories(person: Person, at: datetime) -> dict[keys.Key, Erased]:
     return remembered
 
 
+def erased_as_of(events: Iterable[CommunityEvent], now: datetime) -> datetime:
+    """The moment of an erasure: `now`, or when the last of the person's events came, if that was while it ran.
+
+    That one's reaction may be yet to come. By our clock, for what a platform's says may lie far ahead.
+    """
+    return max([now, *(event.received_at for event in events)])
+
+
 def was_erased(event: CommunityEvent, remembered: Mapping[keys.Key, Erased]) -> bool:
-    """Whether an event is of before its actor was erased: an old delivery that was tried again."""
+    """Whether an event is of before its actor was erased: one that was on its way, or an old one that is told again."""
     erased = remembered.get(keys.identity(Identity(event.platform, event.actor)))
-    return erased is not None and event.occurred_at <= erased.at
+    return erased is not None and told_of(event) <= erased.at
+
+
+def told_of(event: CommunityEvent) -> datetime:
+    """When something happened, at the latest: not after it came, whatever a platform's clock says."""
+    return min(event.occurred_at, event.received_at)
 
 
 def recall(member: Member, remembered: Mapping[keys.Key, Erased]) -> Member:
@@ -387,6 +425,11 @@ def recall(member: Member, remembered: Mapping[keys.Key, Erased]) -> Member:
         if erased.suppression is not None:
             member = suppress(member, where[0].removeprefix(keys.ADDRESS), erased.suppression)
     return member
+
+
+def late_bounce(at: datetime) -> Suppression:
+    """What is remembered of an address that bounced after it was erased; not by which mail, which has their id."""
+    return Suppression(reason="bounce", at=at, by=BY_ERASURE)
 
 
 def _identity(text: str) -> Identity:

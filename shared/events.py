@@ -26,6 +26,9 @@ HighlightKind = Literal["feature", "guide", "ama"]
 COMMUNITY = "community"
 """The actor of what nobody in particular did."""
 
+GHOST = "erased:"
+"""What leads the made-up id of a person who was erased, on every platform: no platform may tell of such a one."""
+
 LONGEST_TITLE, LONGEST_URL = 200, 500
 """Characters of a title and of a link that are kept."""
 
@@ -58,7 +61,8 @@ Gift = Literal["badge", "premium_days", "premium_lifetime", "level"]
 class Frozen(BaseModel):
     """A value: immutable, strict about names it does not know, and silent about values: an error may end in a log."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    # What checks a value is built when it is first needed: no function needs more than a few kinds.
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, defer_build=True)
 
 
 class Profile(Frozen):
@@ -271,7 +275,8 @@ CommunityEvent = (
 )
 
 EVENT: TypeAdapter[CommunityEvent] = TypeAdapter(
-    Annotated[CommunityEvent, Field(discriminator="type")], config=ConfigDict(hide_input_in_errors=True)
+    Annotated[CommunityEvent, Field(discriminator="type")],
+    config=ConfigDict(hide_input_in_errors=True, defer_build=True),
 )
 """Reads any event from JSON by its `type`."""
 

@@ -14,8 +14,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from shared.addresses import address_hash, usable_address
+from shared.addresses import address_hash
 from shared.app import App
+from shared.erasing import late_bounce
 from shared.events import Frozen, Utc
 from shared.machines import kind_of_click, kind_of_open
 from shared.members import bounce_softly, decide, suppress
@@ -45,6 +46,9 @@ Kind = Literal[
 
 COUNTED = frozenset({"send", "bounce", "complaint"})
 """What the breaker counts: what SES counts itself, so nothing that it did not even try to send."""
+
+BOUNCES = frozenset({"bounce", "bounce_suppressed"})
+"""What tells that an address takes no mail for good."""
 
 NOT_SENT = frozenset({"reject", "rendering_failure"})
 """What tells that SES sent nothing; whatever else it tells of a mail, it has accepted it."""
@@ -147,19 +151,27 @@ def _bare(recipient: str) -> str:
 
 
 def note(feedback: Feedback, app: App, now: datetime) -> bool:
-    """Record feedback on the ledger and the member; False when the send is not in the ledger.
+    """Record feedback on the ledger and the member; False when the send is not in the ledger, and nobody's it was.
 
     Every step may be done again, so what fails between two of them is mended when SES's event comes again.
     """
     line = app.store.note_feedback(feedback.send_id, feedback.kind, feedback.at)
     if line is None:
-        return False
+        return feedback.kind in BOUNCES and _remember(feedback, app)
     if feedback.kind not in NOT_SENT and line.status not in {SendStatus.SENT, SendStatus.SKIPPED}:
         app.store.note_sent(feedback.send_id, feedback.message_id, min(feedback.sent_at, now))
     if feedback.kind in _FOLDS:
         _change(feedback, app)
     if feedback.kind in COUNTED:
         _pulse(feedback, app, now)
+    return True
+
+
+def _remember(feedback: Feedback, app: App) -> bool:
+    """Remember a bounce for good of an address whose owner was erased meanwhile; False where nobody was."""
+    if not app.store.remember_bounce(feedback.address, late_bounce(feedback.at)):
+        return False
+    _change(feedback, app)  # they may be back, with the id that they had
     return True
 
 
@@ -172,11 +184,11 @@ def _pulse(feedback: Feedback, app: App, now: datetime) -> None:
 
 def _bounced(member: Member, feedback: Feedback) -> Member:
     suppression = Suppression(reason="bounce", at=feedback.at, by=feedback.send_id.tag)
-    return suppress(member, _address(member, feedback), suppression)
+    return suppress(member, feedback.address, suppression)
 
 
 def _bounced_softly(member: Member, feedback: Feedback) -> Member:
-    bounce = SoftBounce(address=_address(member, feedback), at=feedback.at)
+    bounce = SoftBounce(address=feedback.address, at=feedback.at)
     return bounce_softly(member, feedback.send_id.tag, bounce)
 
 
@@ -191,14 +203,6 @@ _FOLDS: Mapping[str, Callable[[Member, Feedback], Member]] = {
     "complaint": _complained,
     "complaint_suppressed": _complained,
 }
-
-
-def _address(member: Member, feedback: Feedback) -> str:
-    """The hash that the member's address has with us: SES tells a domain in ASCII, however the member writes it."""
-    sent_to = usable_address(member.email) if member.email else None
-    if member.email and sent_to and address_hash(sent_to) == feedback.address:
-        return address_hash(member.email)
-    return feedback.address
 
 
 def _change(feedback: Feedback, app: App) -> None:

@@ -18,6 +18,7 @@ from shared.erasing import (
     Item,
     Person,
     elsewhere,
+    erased_as_of,
     events_of,
     haunted,
     in_order,
@@ -27,12 +28,13 @@ from shared.erasing import (
     person_of,
     pulse_hours,
     remains,
+    told_of,
 )
 from shared.errors import Unavailable
 from shared.events import CommunityEvent, PurchaseMade
 from shared.localtime import local_day
-from shared.model import Identity, Member
-from shared.programmes import reengagement
+from shared.model import Due, Erased, Identity, Member
+from shared.programmes import reengagement, referrals
 from shared.rolling import LEASE
 from shared.store import Store, keys
 from shared.store.facts import PULSE_KEPT
@@ -45,10 +47,11 @@ ROUNDS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Held:
-    """A person, and every item of the table that is about them, each once."""
+    """A person, every item of the table that is about them, each once, and what is remembered of an earlier erasure."""
 
     person: Person
     items: Sequence[Item]
+    remembered: Sequence[Erased] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,10 +64,11 @@ class Forgotten:
     remembered: int
 
 
-def held(member: Member, store: Store, now: datetime, back: timedelta = KEPT) -> Held:
+def held(member: Member, store: Store, now: datetime, back: timedelta = KEPT, *, leads: Iterable[Item] = ()) -> Held:
     """Everything that is held of a person, under every id they ever had, as of now.
 
     `back` is how far the log is read back, beyond the time in which they are known: one small query a day and identity.
+    `leads` are items that were theirs, by which it is found where else something of them may stand.
     """
     profiles = _profiles(member, store)
     person = person_of(profiles)
@@ -72,10 +76,15 @@ def held(member: Member, store: Store, now: datetime, back: timedelta = KEPT) ->
     days = log_days(person, own, now, back)
     own += [item for identity in person.identities for day in days for item in store.held_of_day(identity, day)]
     person = person_of(profiles, events_of(own))
-    theirs = [*own, *_around(person, own, store), *_of_everybody(person, own, store, now)]
+    told = [*own, *leads]
+    theirs = [*own, *_around(person, told, store), *_of_everybody(person, told, store, now)]
     led_to = store.held_at(elsewhere(theirs))
     found = [*theirs, *_found_by(person, store), *(one for one in led_to if _is_theirs(one, person))]
-    return Held(person=person, items=list({(item["pk"], item["sk"]): item for item in found}.values()))
+    return Held(
+        person=person,
+        items=list({(item["pk"], item["sk"]): item for item in found}.values()),
+        remembered=list(store.remembered(person.lookups).values()),
+    )
 
 
 def _is_theirs(item: Item, person: Person) -> bool:
@@ -102,22 +111,33 @@ def _found_by(person: Person, store: Store) -> Iterator[Item]:
             yield from store.held_in(keys.invited_by_hash(hashed))
 
 
-def _around(person: Person, own: Iterable[Item], store: Store) -> Iterator[Item]:
-    """What stands of them with whom they brought, and with who brought them."""
-    mine = list(own)
-    brought = {item["referee_id"] for item in mine if keys.kind((item["pk"], item["sk"])) == "REFERRAL"}
-    by = {item["referrer_id"] for item in mine if keys.kind((item["pk"], item["sk"])) == "ATTRIBUTION"}
-    by |= {found.id for one in by if (found := store.survivor(one)) is not None}
-    partitions = [*map(keys.referee, sorted(brought)), *(keys.member(one)[0] for one in sorted(by))]
+def _around(person: Person, leads: Iterable[Item], store: Store) -> Iterator[Item]:
+    """What stands of them with whom they brought or may have brought, and with who brought them, by every id of those.
+
+    `leads` are items of theirs, which tell who that is; who may have been brought is on the agenda.
+    """
+    told = list(leads)
+    brought = {item["referee_id"] for item in told if keys.kind((item["pk"], item["sk"])) == "REFERRAL"}
+    brought |= {due.member_id for due in _cases(store)}
+    by = {item["referrer_id"] for item in told if keys.kind((item["pk"], item["sk"])) == "ATTRIBUTION"}
+    by |= {one for found in map(store.survivor, sorted(by)) if found is not None for one in (found.id, *found.absorbed)}
+    others = sorted(by - set(person.ids))
+    partitions = [*map(keys.referee, sorted(brought)), *(keys.member(one)[0] for one in others)]
     for partition in partitions:
         yield from (item for item in store.held_in(partition) if mentions(item, person.ids))
 
 
-def _of_everybody(person: Person, own: Sequence[Item], store: Store, now: datetime) -> Iterator[Item]:
+def _cases(store: Store) -> Iterator[Due]:
+    """Every referee whose case is open."""
+    for shard in range(keys.AGENDA_SHARDS):
+        yield from store.upcoming(referrals.NAME, shard)
+
+
+def _of_everybody(person: Person, leads: Sequence[Item], store: Store, now: datetime) -> Iterator[Item]:
     """Their attempts, pulses and marks, which stand among those of all others."""
     since = now - KEPT - timedelta(days=31)
     partitions = [*keys.attempt_partitions(reengagement.NAME, since, now + timedelta(days=1)), keys.DIRTY]
-    hours = pulse_hours(own, now, PULSE_KEPT + timedelta(days=1))
+    hours = pulse_hours(leads, now, PULSE_KEPT + timedelta(days=1))
     partitions += [one for hour in hours for one in keys.pulse_partitions(hour, hour + timedelta(hours=1))]
     for partition in dict.fromkeys(partitions):
         yield from (item for item in store.read_through(partition) if mentions(item, person.ids))
@@ -133,14 +153,14 @@ def forget(member: Member, app: App, now: datetime, back: timedelta = KEPT) -> F
     measured, which must not see a half of it, and when the person does more than we can follow.
     """
     with _nothing_measured(app):
-        token = app.store.begin_erasing(member.id, app.token() + app.token(), now)
         done = Forgotten(at=now, deleted=Counter(), anonymous=Counter(), remembered=0)
-        salt = app.store.salt(app.token() + app.token())
+        salt, leads = app.store.salt(app.token() + app.token()), list[Item]()
         for _ in range(ROUNDS):
-            found = held(member, app.store, now, back)
-            done = _erase(found, Ghosts(token=token, ids=found.person.ids), app, salt, done)
-            if not _has_come(found.person, app.store, now) and _let_go(found, app):
-                return done
+            found = held(member, app.store, now, back, leads=leads)
+            leads += found.items
+            done, whole = _erase(found, app, salt, done)
+            if whole and not _is_left(found, leads, app.store, now) and _let_go(found, app):
+                return replace(done, deleted=done.deleted + Counter(PROFILE=len(found.person.profiles)))
             standing = app.store.member(member.id)
             if standing is None:
                 return done  # another run has finished it
@@ -162,7 +182,7 @@ def forget_what_was_told_again(identity: Identity, erased_at: datetime, app: App
     """
     days = [(erased_at - back + timedelta(days=at)).date() for at in range(back.days + 1)]
     told = [item for day in days for item in app.store.held_of_day(identity, day)]
-    old = [item for item in told if all(event.occurred_at <= erased_at for event in events_of([item]))]
+    old = [item for item in told if all(told_of(event) <= erased_at for event in events_of([item]))]
     app.store.replace([(item, None) for item in old])
     return len(old)
 
@@ -178,30 +198,39 @@ def _nothing_measured(app: App) -> Iterator[None]:
         app.store.end_rolling(token)
 
 
-def _erase(found: Held, ghosts: Ghosts, app: App, salt: str, done: Forgotten) -> Forgotten:
-    """One round: remember, put nobody in their place, and deal with every item but those by which they are found."""
-    remembered = memories(found.person, done.at)
+def _erase(found: Held, app: App, salt: str, done: Forgotten) -> tuple[Forgotten, bool]:
+    """One round: remember, put nobody in their place, and deal with every item but those by which they are found.
+
+    What was done by now, and whether that is all: it ends at an item that changed since it was read.
+    """
+    at = erased_as_of(events_of(found.items), done.at)
+    ghosts = Ghosts(tokens=app.store.begin_erasing(found.person.ids, app.token() + app.token(), at))
+    remembered = memories(found.person, at)
     app.store.remember(remembered, salt)
-    app.store.put_whole(haunted(found.person, ghosts))
-    _pass_marks_on(found, app, done.at)
+    app.store.put_whole(haunted(found.person, ghosts, app.store.members(ghosts.names.values())))
+    _pass_marks_on(found, app, at)
     _rename_purchases(events_of(found.items), ghosts, app)
     left = in_order(found.items, found.person.ids)
-    changes = [(item, remains(item, ghosts, done.at)) for item in left]
-    app.store.replace(changes)
-    kinds = [(keys.kind((old["pk"], old["sk"])), new) for old, new in changes if old != new]
-    kinds += [("PROFILE", None)] * len(found.person.profiles)
-    return replace(
-        done,
+    changes = [(item, remains(item, ghosts, at)) for item in left]
+    replaced = app.store.replace(changes)
+    kinds = [(keys.kind((old["pk"], old["sk"])), new) for old, new in changes[:replaced] if old != new]
+    done = Forgotten(
+        at=at,
         deleted=done.deleted + Counter(kind for kind, new in kinds if new is None),
         anonymous=done.anonymous + Counter(kind for kind, new in kinds if new is not None),
         remembered=len(remembered),
     )
+    return done, replaced == len(changes)
 
 
-def _has_come(person: Person, store: Store, now: datetime) -> bool:
-    """Whether they did something since it was looked: not everything they do changes their profile."""
+def _is_left(found: Held, leads: Sequence[Item], store: Store, now: datetime) -> bool:
+    """Whether something of them stands again, or still: they went on, or a tick of somebody else's case did."""
+    person = found.person
     days = [(now + timedelta(days=by)).date() for by in (-1, 0, 1)]
-    return any(store.held_of_day(identity, day) for identity in person.identities for day in days)
+    told = any(store.held_of_day(identity, day) for identity in person.identities for day in days)
+    own = [item for one in person.ids for item in _own(one, store) if item["sk"] != keys.PROFILE]
+    around = [*_around(person, leads, store), *store.held_at(elsewhere(leads))]
+    return told or bool(own) or any(mentions(item, person.ids) for item in around)
 
 
 def _pass_marks_on(found: Held, app: App, now: datetime) -> None:
@@ -228,4 +257,4 @@ def _let_go(found: Held, app: App) -> bool:
     profiles = {one.id: one.version for one in found.person.profiles}
     stand = {(item["pk"], item["sk"]) for item in found.items}
     found_by = [where for where in map(keys.identity, found.person.identities) if where in stand]
-    return app.store.let_go(found.person.id, profiles=profiles, found_by=found_by)
+    return app.store.let_go(found.person.ids, profiles=profiles, found_by=found_by)

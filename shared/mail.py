@@ -13,10 +13,10 @@ from datetime import UTC, datetime, time, timedelta
 from email.header import Header
 from email.utils import formataddr
 from pathlib import Path
-from typing import NamedTuple, get_args
+from threading import Lock
+from typing import TYPE_CHECKING, NamedTuple, get_args
 from zoneinfo import ZoneInfo
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateNotFound, select_autoescape
 from pydantic import JsonValue
 
 from shared.addresses import usable_address
@@ -29,6 +29,9 @@ from shared.members import language_of
 from shared.model import Did, Member, News
 from shared.playbook import Bonus, Link, Playbook, RecurringEvent, Weekday
 from shared.wording import Counted, Wording
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 LONGEST_NAME = 40
 """Characters of a first name that a mail shows; what is longer is cut."""
@@ -209,6 +212,9 @@ class Frame:
 
 def environment(folder: Path) -> Environment:
     """The Jinja environment that mails are written for: `*.html` escapes, and an unknown name is always an error."""
+    # Here, because some functions know mails, but write none.
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape  # noqa: PLC0415
+
     return Environment(
         loader=FileSystemLoader(folder),
         autoescape=select_autoescape(["html"], default_for_string=True, default=False),
@@ -224,6 +230,7 @@ class Mails:
 
     def __init__(self, folder: Path) -> None:
         self._templates = environment(folder)
+        self._reading = Lock()
         wording = sorted((folder / "wording").glob("*.json"))
         self._wording = {path.stem: Wording.model_validate_json(path.read_bytes()) for path in wording}
 
@@ -235,8 +242,12 @@ class Mails:
 
     def render(self, name: str, values: Mapping[str, object]) -> str:
         """Fill in one template, such as `welcome/en.html`; UsageError when there is none of this name."""
+        from jinja2 import TemplateNotFound  # noqa: PLC0415 - as in `environment`
+
         try:
-            return self._templates.get_template(name).render(values)
+            with self._reading:  # of several threads that need it first, one compiles it
+                template = self._templates.get_template(name)
+            return template.render(values)
         except TemplateNotFound as exc:
             raise UsageError(f"the mail template {name!r} is not written") from exc
 

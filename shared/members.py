@@ -32,7 +32,7 @@ ROLE = "role@"
 
 _FIRSTS = (
     *("joined_at", "first_post_at", "first_comment_at", "survey_answered_at"),
-    *("verified_at", "first_purchase_at", "touched_at"),
+    *("verified_at", "first_purchase_at", "touched_at", "told_since"),
 )
 """Fields of a member that keep the earliest moment of their kind."""
 
@@ -56,6 +56,8 @@ def fold(member: Member, event: CommunityEvent) -> Member:
     """
     at = event.occurred_at
     changes: dict[str, object] = {"identities": member.identities | {f"{event.platform}:{event.actor}"}}
+    if at < member.created_at:  # else the log of that day is known to be theirs
+        changes["told_since"] = _earliest(member.told_since, at)
     if isinstance(event, MemberJoined):
         changes |= _status(member, "active", at)
     if isinstance(event, MemberJoined) and not event.returning:

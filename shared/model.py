@@ -63,6 +63,7 @@ class Member(Frozen):
     `last_active_at` is right to its UTC day; `active_days` are the UTC days (ISO) of the first month on which the
     member was seen doing something; `suppressions` are by the hash of the address, `soft_bounces` by the send;
     `dormant_at` is when we stopped asking a member to come back, `woken_at` when they did by themselves;
+    `told_since` is when the earliest happened that was told of them, where that was before they were heard of;
     `verified_at` is when a platform first vouched for an address of theirs;
     `chosen_locale` and `send_hour` (0-23, local) are the member's own choices, made at `chosen_at`; `listed` is whether
     they want to be named on the leaderboard; `absorbed` are the ids of members that proved to be this one; `version`
@@ -99,6 +100,7 @@ class Member(Frozen):
     chosen_at: Utc | None = None
     listed: Consent | None = None
     touched_at: Utc | None = None
+    told_since: Utc | None = None
     verified_at: Utc | None = None
     first_purchase_at: Utc | None = None
     payers: frozenset[str] = frozenset()

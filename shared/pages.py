@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 FALLBACK = "en"
 """The language of a page that is not written in the one asked for."""
 
@@ -81,6 +79,9 @@ class Pages:
     """The pages of a folder; templates are read once and kept."""
 
     def __init__(self, folder: Path) -> None:
+        # Here, because some functions know pages, but show none.
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415
+
         self._templates = Environment(
             loader=FileSystemLoader(folder),
             autoescape=True,

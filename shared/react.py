@@ -14,9 +14,9 @@ from shared.actions import Action
 from shared.app import App
 from shared.apply import apply
 from shared.attribution import refer, take_up_again
-from shared.erasing import is_ghost, recall, was_erased
+from shared.erasing import recall, told_of, was_erased
 from shared.errors import Unavailable
-from shared.events import CommunityEvent, ContentPublished, MemberJoined, MemberUpdated
+from shared.events import GHOST, CommunityEvent, ContentPublished, MemberJoined, MemberUpdated
 from shared.localtime import local_day
 from shared.members import absorb, discovered, fold
 from shared.model import Erased, Identity, Member, News
@@ -37,7 +37,7 @@ def react(events: Sequence[CommunityEvent], app: App, now: datetime) -> dict[str
     is remembered as news and makes nobody a member. What was told of somebody before they were erased, and is told
     again, sets off nothing.
     """
-    events = [event for event in events if not is_ghost(event.actor)]
+    events = [event for event in events if not event.actor.startswith(GHOST)]  # they were somebody's, and reacted to
     failed = _publish((event for event in events if isinstance(event, ContentPublished)), app)
     of_people = [event for event in events if not isinstance(event, ContentPublished)]
     known = _gather(of_people, app)
@@ -102,7 +102,7 @@ def _remembered(events: Iterable[CommunityEvent], known: Known, app: App) -> Era
     """
     lookups = [key for event in events for key in _keys_of(event) if key not in known]
     lookups += [
-        key for event in events if (key := _identity_key(event)) in known and event.occurred_at < known[key].created_at
+        key for event in events if (key := _identity_key(event)) in known and told_of(event) < known[key].created_at
     ]
     return app.store.remembered(dict.fromkeys(lookups))
 
@@ -196,7 +196,8 @@ def _take(key: keys.Key, owner: str, member: Member, app: App) -> Member:
 def _merge(one: Member, other: Member, app: App, now: datetime) -> Member:
     """Two members are one person: who joined first goes on, the other only points there.
 
-    Every step may be done again. What somebody else folds into the merged one up to its mark is absorbed after it.
+    Every step may be done again. What somebody else folds into the merged one is absorbed, too: it is marked only as
+    it was absorbed, and what comes after its mark goes to who remains.
     """
     latest = datetime.max.replace(tzinfo=UTC)
     survivor, merged = sorted(
@@ -206,17 +207,25 @@ def _merge(one: Member, other: Member, app: App, now: datetime) -> Member:
     app.store.mark(merged.id, app.token(), now)
     if merged.role != survivor.role:  # of who is staff on one platform nothing counts that they did on another
         app.store.mark(survivor.id, app.token(), now)
-    absorbed = app.store.change_member(survivor.id, lambda current: absorb(current, merged))
-    apply([programme.wake(absorbed or survivor, app.playbook, now) for programme in PROGRAMMES.values()], app, now)
-    take_up_again(absorbed or survivor, app, now)
-    marked = app.store.merge_into(merged.id, survivor.id)
-    if marked is not None:
-        absorbed = app.store.change_member(survivor.id, lambda current: absorb(current, marked))
+    standing: Member | None = merged
+    while standing is not None and standing.merged_into is None:
+        merged, survivor = standing, _absorbed(survivor, standing, app, now)
+        if survivor.id == merged.id:
+            break  # somebody else found the same, the other way round
+        standing = app.store.merge_into(merged, survivor.id)
     for identity in merged.identities:
         app.store.reown(keys.identity(Identity(*identity.split(":", 1))), survivor.id)
     if merged.email is not None:
         app.store.reown(keys.address(merged.email), survivor.id)
-    return absorbed or survivor
+    return survivor
+
+
+def _absorbed(survivor: Member, merged: Member, app: App, now: datetime) -> Member:
+    """Who remains, with all that was told of the other one; every programme looks at them anew."""
+    absorbed = app.store.change_member(survivor.id, lambda current: absorb(current, merged)) or survivor
+    apply([programme.wake(absorbed, app.playbook, now) for programme in PROGRAMMES.values()], app, now)
+    take_up_again(absorbed, app, now)
+    return absorbed
 
 
 def _who(events: Iterable[CommunityEvent], known: Known) -> Member | None:

@@ -207,8 +207,7 @@ def _answer(
         source="join_page",
         utm=app.playbook.referrals.utm,
     )
-    for form in sorted({written, address}):  # a platform may tell of a Cyrillic domain in either form
-        app.store.note_invited(form, touch)
+    app.store.note_invited(address, touch)
     return _way_on(request, app, invited=True)
 
 

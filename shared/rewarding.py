@@ -12,7 +12,7 @@ from datetime import datetime
 from shared.app import App
 from shared.errors import FlywheelError
 from shared.members import raise_to
-from shared.model import Attribution, Due, Member, Referral, Reward, RewardNotice
+from shared.model import Attribution, Due, Member, Referral, Reward, RewardNotice, Touch
 from shared.programmes.referrals import NAME, Case, Step, decide, qualified_count, referral_of
 from shared.store.keys import AGENDA_SHARDS
 
@@ -71,7 +71,8 @@ def gather(referee_id: str, app: App) -> Case | None:
     told = app.store.referee(_ids(referee))
     referrer = app.store.survivor(told.attribution.referrer_id) if told.attribution else None
     if referrer is None:
-        return Case(referee=referee, touches=told.touches, voids=told.voids, attribution=told.attribution)
+        touches = told.touches if told.attribution else _of_somebody(told.touches, app)
+        return Case(referee=referee, touches=touches, voids=told.voids, attribution=told.attribution)
     theirs, own = app.store.standing(_ids(referrer)), app.store.standing(_ids(referee))
     return Case(
         referee=referee,
@@ -86,6 +87,12 @@ def gather(referee_id: str, app: App) -> Case | None:
         rewards=list({one.id: one for one in [*theirs.rewards, *own.rewards]}.values()),
         reversed={one.reward_id for one in [*theirs.reversals, *own.reversals]},
     )
+
+
+def _of_somebody(touches: Sequence[Touch], app: App) -> list[Touch]:
+    """The touches without those by somebody who was erased: nobody is to be brought by who is not there."""
+    here = {one: app.store.survivor(one) is not None for one in {touch.referrer_id for touch in touches}}
+    return [touch for touch in touches if here[touch.referrer_id]]
 
 
 def carry_out(step: Step, case: Case, app: App, now: datetime) -> None:

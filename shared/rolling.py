@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import reduce
 
 from shared.app import App
 from shared.daylog import read_day, read_shard, span, zone_of
@@ -204,7 +203,7 @@ def _read(day: date, tick: _Tick) -> Tally | None:
     most = app.playbook.metrics.large_day if app.large_days.available else None
     if most is not None and old is not None and old.counts.events > most:
         return None
-    return read_day(day, app, most=most)
+    return read_day(day, app, most=most, so_far=day == local_day(tick.now, zone_of(app)))
 
 
 def _merged(part: Part, app: App) -> Tally:
@@ -212,7 +211,7 @@ def _merged(part: Part, app: App) -> Tally:
     parts = app.store.partials(part.day, part.run, range(SHARDS))
     if len(parts) < SHARDS:
         raise Unavailable(f"{part.run} has read {len(parts)} of {SHARDS} parts")
-    return reduce(merge, (unpacked(content) for content in parts.values()))
+    return merge(*(unpacked(content) for content in parts.values()))
 
 
 # Writing what was read

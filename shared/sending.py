@@ -38,6 +38,9 @@ from shared.store.keys import AGENDA_SHARDS
 AGENDA = "mail"
 """The agenda of deferred and doubtful sends."""
 
+NOBODY = "unknown_member"
+"""Why a mail is not sent whose reader is in neither the table nor the playbook."""
+
 PAGE = 25
 """Items a query."""
 
@@ -65,17 +68,25 @@ def send_planned(planned: PlannedMail, app: App, now: datetime, *, pause: Pause 
         if why_not is not None and why_not.until is not None:
             return _defer(claim, planned, app, now, why_not.until, why_not.reason)
         if why_not is not None or facts.member is None:
-            return _skip(claim, planned, app, now, why_not.reason if why_not else "unknown_member")
+            if facts.member is None and not claimed.member_id.startswith(MANAGER):
+                return _withdraw(claim, app, now)
+            return _skip(claim, planned, app, now, why_not.reason if why_not else NOBODY)
         member = facts.member
         mail = _compose(planned, member, app, now)
         app.pace.wait()
         return _hand_over(claim, planned, mail, app, now)
 
 
+class NotAllFollowedUp(ExceptionGroup[Exception]):
+    """Why some sends could not be followed up; `verdicts` is how many of the others came out how."""
+
+    verdicts: Counter[str]
+
+
 def follow_up_all(app: App, now: datetime) -> Counter[str]:
     """Look again at every deferred or doubtful send that is due; how many came out how.
 
-    One that fails does not hold up the others: all errors are raised together at the end.
+    One that fails does not hold up the others: NotAllFollowedUp has all errors, at the end.
     """
     verdicts: Counter[str] = Counter()
     failed: list[Exception] = []
@@ -93,7 +104,9 @@ def follow_up_all(app: App, now: datetime) -> Counter[str]:
                     again[verdict.send_id] = due, verdict
             failed += _requeue(again, app)
     if failed:
-        raise ExceptionGroup(f"{len(failed)} sends could not be followed up", failed)
+        error = NotAllFollowedUp(f"{len(failed)} sends could not be followed up", failed)
+        error.verdicts = verdicts
+        raise error
     return verdicts
 
 
@@ -266,6 +279,13 @@ def _hand_over(claim: Claim, planned: PlannedMail, mail: Composed, app: App, now
 
 def _skip(claim: Claim, planned: PlannedMail, app: App, now: datetime, reason: str) -> Send:
     return _settle(claim, app, now, SendStatus.SKIPPED, reason=reason, waited_for=planned.waited_for)
+
+
+def _withdraw(claim: Claim, app: App, now: datetime) -> Send:
+    """Give up a mail to somebody who was erased while it was on its way: no line of theirs is to count any more."""
+    app.store.withdraw(claim.send, now, reason=NOBODY)
+    claim.settled = True
+    return claim.send.model_copy(update={"status": SendStatus.SKIPPED, "at": now, "reason": NOBODY})
 
 
 def _defer(claim: Claim, planned: PlannedMail, app: App, now: datetime, until: datetime, reason: str) -> Send:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
 from botocore.exceptions import ClientError, ConnectTimeoutError, EndpointConnectionError, HTTPClientError, SSLError
@@ -100,18 +102,29 @@ def _answered(exc: ClientError) -> Outcome:
     return Outcome("not_sent", code)
 
 
+SECOND = 1.03
+"""What a second is taken for: what leaves a second apart may reach SES a little closer together."""
+
+
 class Pace:
-    """Keeps one worker within its share of the send rate, by waiting before each mail."""
+    """Keeps one worker within its share of the send rate, by waiting before each mail: no second holds more than that.
+
+    What a second has left when a batch ends is there for the next one. Threads may share it; they wait in turn.
+    """
 
     def __init__(self, rate: float, *, monotonic: Callable[[], float], sleep: Callable[[float], None]) -> None:
-        self._gap = 1 / rate
+        """`rate` is in mails a second; below one it is one mail in more than a second."""
+        self.rate = rate
+        self._span = SECOND * max(1, 1 / rate)
         self._monotonic = monotonic
         self._sleep = sleep
-        self._next = 0.0
+        self._gone: deque[float] = deque(maxlen=max(1, int(rate)))
+        self._turn = Lock()
 
     def wait(self) -> None:
         """Return when the next mail may go."""
-        now = self._monotonic()
-        if now < self._next:
-            self._sleep(self._next - now)
-        self._next = max(now, self._next) + self._gap
+        with self._turn:
+            full = len(self._gone) == self._gone.maxlen
+            if full and (ahead := self._gone[0] + self._span - self._monotonic()) > 0:
+                self._sleep(ahead)
+            self._gone.append(self._monotonic())

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from base64 import b64decode, b64encode
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from operator import add
 from typing import Any, NamedTuple, TypeVar
 from zlib import compress, decompress
 
@@ -27,10 +28,9 @@ from shared.events import (
     PostCreated,
     PurchaseMade,
     ReactionAdded,
-    Sentiment,
     SurveyAnswered,
 )
-from shared.measured import Counts, total
+from shared.measured import Counts, added, total
 from shared.model import Member
 
 PRESENCE = ACTIVITY | {"member.joined"}
@@ -65,6 +65,8 @@ class Doings(NamedTuple):
     accepted: int = 0
 
 
+_NEVER = datetime.min.replace(tzinfo=UTC)
+
 _DOING = {
     "post.created": "posts",
     "comment.created": "comments",
@@ -73,7 +75,6 @@ _DOING = {
     "survey.answered": "answers",
     "answer.accepted": "accepted",
 }
-_PLACE = {event_type: Doings._fields.index(name) for event_type, name in _DOING.items()}
 _COUNTED = {
     **{event_type: name for event_type, name in _DOING.items() if name in Counts.model_fields},
     "ticket.opened": "tickets",
@@ -89,8 +90,7 @@ class Tally:
     `active` and `joined` are ordinals; `present` and `left` say, by ordinal, when somebody last did something that a
     member does, and when they last left. `days` are by member id. `solved` are the keys of questions. `threads` and
     `replies` are by thread (`<platform>:<object>`): who opened it and when; the earliest reply of each of the two
-    earliest people, of whom one at least did not open it. Everything is in an order of its own, so that equal parts
-    make equal tallies.
+    earliest people, of whom one at least did not open it.
     """
 
     counts: Counts = field(default_factory=Counts)
@@ -111,75 +111,94 @@ def tally(events: Iterable[CommunityEvent], people: Mapping[str, Member]) -> Tal
     `people` are the members behind identities (`slack:U1`), those who proved to be one being one. Staff, bots, the
     community itself and whoever is not among `people` are nobody: what they do is in `counts.events` alone.
     """
-    counting = _Counting({identity: one for identity, one in people.items() if one.role == "member"})
-    for event in events:
-        counting.take(event)
+    counting = _Counting(people)
+    counting.take(events)
     return counting.tally()
 
 
+class _Doer:
+    """What one identity did, in the making; `member` is None for nobody, of whom only `seen` events are counted."""
+
+    __slots__ = ("kinds", "left", "member", "present", "seen")
+
+    def __init__(self, member: Member | None) -> None:
+        self.member = member
+        self.seen: set[str] = set()
+        self.kinds: defaultdict[str, int] = defaultdict(int)
+        self.present = self.left = _NEVER
+
+
 class _Counting:
-    """A tally in the making."""
+    """A tally in the making. What is done for each event is little, for there may be a million of them."""
 
     def __init__(self, people: Mapping[str, Member]) -> None:
         self._people = people
-        self._seen: set[tuple[str, str]] = set()
-        self._counts: Counter[str] = Counter()
+        self._doers: dict[tuple[str, str], _Doer] = {}
+        self._feelings: Counter[str] = Counter()
         self._scores: Counter[int] = Counter()
         self._ugc: Counter[str] = Counter()
         self._joined: set[int] = set()
-        self._active: set[int] = set()
-        self._present: dict[int, datetime] = {}
-        self._left: dict[int, datetime] = {}
-        self._days: dict[str, list[int]] = {}
         self._solved: set[str] = set()
         self._purchases: list[Purchase] = []
         self._threads: dict[str, Said] = {}
-        self._replies: dict[str, dict[int, datetime]] = {}
+        self._replies: dict[str, tuple[Said, ...]] = {}
 
-    def take(self, event: CommunityEvent) -> None:
-        """Count one event, unless it was counted already."""
-        identity = f"{event.platform}:{event.actor}"
-        if (identity, event.id) in self._seen:
-            return
-        self._seen.add((identity, event.id))
-        member = self._people.get(identity) if event.actor != COMMUNITY else None
-        if member is None:
-            return
-        kind = event.type
-        if kind in PRESENCE:
-            _keep_latest(self._present, member.ordinal, event.occurred_at)
-        elif kind == "member.left":
-            _keep_latest(self._left, member.ordinal, event.occurred_at)
-        if kind in _PLACE:
-            self._active.add(member.ordinal)
-            self._days.setdefault(member.id, [0] * len(Doings._fields))[_PLACE[kind]] += 1
-        if kind in _COUNTED:
-            self._counts[_COUNTED[kind]] += 1
-        if more := _MORE.get(kind):
-            more(self, event, member)
+    def take(self, events: Iterable[CommunityEvent]) -> None:
+        """Count events, but for those that were counted already."""
+        doers, more_of = self._doers, _MORE.get
+        doer, actor, platform = _Doer(None), "", ""
+        for event in events:
+            if event.actor != actor or event.platform != platform:  # the log tells of one after the other
+                actor, platform = event.actor, event.platform
+                doer = doers.get((platform, actor)) or self._doer(event)
+            if event.id in doer.seen:
+                continue
+            doer.seen.add(event.id)
+            member = doer.member
+            if member is None:
+                continue
+            kind = event.type
+            doer.kinds[kind] += 1
+            if kind in PRESENCE:
+                if event.occurred_at > doer.present:
+                    doer.present = event.occurred_at
+            elif kind == "member.left" and event.occurred_at > doer.left:
+                doer.left = event.occurred_at
+            if more := more_of(kind):
+                more(self, event, member)
+
+    def _doer(self, event: CommunityEvent) -> _Doer:
+        """Whoever did something for the first time."""
+        member = self._people.get(f"{event.platform}:{event.actor}") if event.actor != COMMUNITY else None
+        doer = _Doer(member if member is not None and member.role == "member" else None)
+        self._doers[event.platform, event.actor] = doer
+        return doer
 
     def join(self, event: MemberJoined, member: Member) -> None:
         if not event.returning:
             self._joined.add(member.ordinal)
 
     def post(self, event: PostCreated, member: Member) -> None:
-        self._feel(event.body.sentiment if event.body else None)
+        if event.body and event.body.sentiment:
+            self._feelings[event.body.sentiment] += 1
         if event.object is not None:
             key, said = f"{event.platform}:{event.object}", Said(event.occurred_at, member.ordinal)
             self._threads[key] = min(said, self._threads.get(key, said))
 
     def comment(self, event: CommentCreated, member: Member) -> None:
-        self._feel(event.body.sentiment if event.body else None)
-        if event.parent is not None:
-            replies = self._replies.setdefault(f"{event.platform}:{event.parent}", {})
-            replies[member.ordinal] = min(event.occurred_at, replies.get(member.ordinal, event.occurred_at))
+        if event.body and event.body.sentiment:
+            self._feelings[event.body.sentiment] += 1
+        if event.parent is None:
+            return
+        key, at = f"{event.platform}:{event.parent}", event.occurred_at
+        known = self._replies.get(key, ())
+        if len(known) < 2 or at <= known[1].at:  # most come later than the two that count
+            said = Said(at, member.ordinal)
+            self._replies[key] = _two(known, (said,)) if known else (said,)
 
     def react(self, event: ReactionAdded, _: Member) -> None:
-        self._feel(event.sentiment)
-
-    def _feel(self, sentiment: Sentiment | None) -> None:
-        if sentiment is not None:
-            self._counts[sentiment] += 1
+        if event.sentiment:
+            self._feelings[event.sentiment] += 1
 
     def answer(self, event: SurveyAnswered, _: Member) -> None:
         self._scores[event.score] += 1
@@ -196,19 +215,48 @@ class _Counting:
 
     def tally(self) -> Tally:
         """What was counted."""
-        counts = {**self._counts, "events": len(self._seen), "scores": _ordered(self._scores)}
+        known = [(doer.member, doer) for doer in self._doers.values() if doer.member is not None]
+        days = _days(known)
         return Tally(
-            counts=Counts.model_validate({**counts, "ugc": _ordered(self._ugc)}),
-            active=BitMap(self._active),
+            counts=self._counts(doer for _, doer in known),
+            active=BitMap(member.ordinal for member, _ in known if member.id in days),
             joined=BitMap(self._joined),
-            present=_ordered(self._present),
-            left=_ordered(self._left),
-            days=_ordered({member_id: Doings(*did) for member_id, did in self._days.items()}),
+            present=_latest((member.ordinal, doer.present) for member, doer in known),
+            left=_latest((member.ordinal, doer.left) for member, doer in known),
+            days=days,
             solved=frozenset(self._solved),
             purchases=tuple(sorted(self._purchases)),
-            threads=_ordered(self._threads),
-            replies=_ordered({key: _earliest(replies) for key, replies in self._replies.items()}),
+            threads=self._threads,
+            replies=self._replies,
         )
+
+    def _counts(self, doers: Iterable[_Doer]) -> Counts:
+        kinds = added(doer.kinds for doer in doers)
+        counts: dict[str, object] = {name: kinds.get(kind, 0) for kind, name in _COUNTED.items()}
+        events = sum(len(doer.seen) for doer in self._doers.values())
+        counts |= self._feelings
+        return Counts.model_validate(
+            counts | {"events": events, "scores": _ordered(self._scores), "ugc": _ordered(self._ugc)}
+        )
+
+
+def _days(known: Iterable[tuple[Member, _Doer]]) -> dict[str, Doings]:
+    """By member id, what was done by whoever did something that counts as activity."""
+    days: dict[str, Doings] = {}
+    for member, doer in known:
+        did = Doings(*(doer.kinds.get(kind, 0) for kind in _DOING))
+        if any(did):
+            days[member.id] = _sum(days[member.id], did) if member.id in days else did
+    return days
+
+
+def _latest(moments: Iterable[tuple[int, datetime]]) -> dict[int, datetime]:
+    """The latest moment by ordinal, of those that there are."""
+    latest: dict[int, datetime] = {}
+    for ordinal, at in moments:
+        if at > latest.get(ordinal, _NEVER):
+            latest[ordinal] = at
+    return latest
 
 
 _MORE: Mapping[str, Callable[..., None]] = {
@@ -223,19 +271,19 @@ _MORE: Mapping[str, Callable[..., None]] = {
 }
 
 
-def merge(one: Tally, other: Tally) -> Tally:
-    """The tally of two disjoint parts of a day together, in whatever order parts are merged."""
+def merge(*parts: Tally) -> Tally:
+    """The tally of disjoint parts of a day together, in whatever order they are given."""
     return Tally(
-        counts=total((one.counts, other.counts)),
-        active=one.active | other.active,
-        joined=one.joined | other.joined,
-        present=_joint(one.present, other.present, max),
-        left=_joint(one.left, other.left, max),
-        days=_joint(one.days, other.days, lambda mine, theirs: Doings(*map(sum, zip(mine, theirs, strict=True)))),
-        solved=one.solved | other.solved,
-        purchases=tuple(sorted(one.purchases + other.purchases)),
-        threads=_joint(one.threads, other.threads, min),
-        replies=_joint(one.replies, other.replies, _two),
+        counts=total(one.counts for one in parts),
+        active=BitMap().union(*(one.active for one in parts)),
+        joined=BitMap().union(*(one.joined for one in parts)),
+        present=_joint((one.present for one in parts), max),
+        left=_joint((one.left for one in parts), max),
+        days=_joint((one.days for one in parts), _sum),
+        solved=frozenset().union(*(one.solved for one in parts)),
+        purchases=tuple(sorted(bought for one in parts for bought in one.purchases)),
+        threads=_joint((one.threads for one in parts), min),
+        replies=_joint((one.replies for one in parts), _two),
     )
 
 
@@ -245,13 +293,15 @@ def packed(tally: Tally) -> bytes:
         "counts": tally.counts.model_dump(mode="json", exclude_defaults=True),
         "active": _text(tally.active),
         "joined": _text(tally.joined),
-        "present": [[ordinal, _micros(at)] for ordinal, at in tally.present.items()],
-        "left": [[ordinal, _micros(at)] for ordinal, at in tally.left.items()],
-        "days": tally.days,
+        "present": [[ordinal, _micros(at)] for ordinal, at in sorted(tally.present.items())],
+        "left": [[ordinal, _micros(at)] for ordinal, at in sorted(tally.left.items())],
+        "days": _ordered(tally.days),
         "solved": sorted(tally.solved),
         "purchases": [[_micros(at), *bought] for at, *bought in tally.purchases],
-        "threads": {key: [_micros(at), ordinal] for key, (at, ordinal) in tally.threads.items()},
-        "replies": {key: [[_micros(at), ordinal] for at, ordinal in said] for key, said in tally.replies.items()},
+        "threads": {key: [_micros(at), ordinal] for key, (at, ordinal) in sorted(tally.threads.items())},
+        "replies": {
+            key: [[_micros(at), ordinal] for at, ordinal in said] for key, said in sorted(tally.replies.items())
+        },
     }
     return compress(json.dumps(plain, separators=(",", ":")).encode())
 
@@ -292,29 +342,28 @@ def _text(bitmap: BitMap) -> str:
     return b64encode(bitmap.serialize()).decode()
 
 
-def _keep_latest(moments: dict[int, datetime], ordinal: int, at: datetime) -> None:
-    known = moments.get(ordinal)
-    if known is None or known < at:
-        moments[ordinal] = at
-
-
 def _ordered(values: Mapping[K, V]) -> dict[K, V]:
     return {key: values[key] for key in sorted(values)}
 
 
-def _joint(one: Mapping[K, V], other: Mapping[K, V], both: Callable[[V, V], V]) -> dict[K, V]:
-    """Two mappings as one; `both` says what stands under a key of each."""
-    shared = {key: both(one[key], other[key]) for key in one.keys() & other.keys()}
-    return _ordered({**one, **other, **shared})
+def _joint(parts: Iterable[Mapping[K, V]], both: Callable[[V, V], V]) -> dict[K, V]:
+    """Mappings as one; `both` says what stands under a key that two of them have."""
+    whole: dict[K, V] = {}
+    for part in parts:
+        in_both = {key: both(whole[key], part[key]) for key in whole.keys() & part.keys()}
+        whole.update(part)
+        whole.update(in_both)
+    return whole
 
 
-def _earliest(replies: Mapping[int, datetime]) -> tuple[Said, ...]:
-    """The earliest reply of each of the two earliest people."""
-    return tuple(sorted(Said(at, ordinal) for ordinal, at in replies.items())[:2])
+def _sum(mine: Doings, theirs: Doings) -> Doings:
+    return Doings(*map(add, mine, theirs))
 
 
 def _two(one: tuple[Said, ...], other: tuple[Said, ...]) -> tuple[Said, ...]:
-    first: dict[int, datetime] = {}
-    for said in (*one, *other):
-        first[said.ordinal] = min(said.at, first.get(said.ordinal, said.at))
-    return _earliest(first)
+    """The earliest reply of each of the two earliest people."""
+    first, *later = sorted(one + other)
+    for said in later:
+        if said.ordinal != first.ordinal:
+            return first, said
+    return (first,)

@@ -97,7 +97,7 @@ def posted(**changes: Any) -> PostCreated:
 
 def an_enrolment(joined_at: datetime = JOINED, **changes: Any) -> Due:
     """Ada's onboarding on the agenda."""
-    state = onboarding.Enrolment(joined_at=joined_at, **changes).model_dump(mode="json")
+    state = onboarding.Enrolment(joined_at=joined_at, **changes).written()
     return Due(programme="onboarding", member_id=a_member().id, key="steps", due_at=joined_at, state=state)
 
 

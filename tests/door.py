@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -94,7 +95,8 @@ def open_door(house: House | None = None) -> Iterator[House]:
     stream = webhooks.logger.registered_handler
     assert hasattr(stream, "setStream")
     before = stream.setStream(house.log_lines)
-    with patch.object(webhooks, "app", lambda: house), patch.object(webhooks.metrics.provider, "namespace", "Flywheel"):
+    namespace = patch.dict(os.environ, {"POWERTOOLS_METRICS_NAMESPACE": "Flywheel"})
+    with patch.object(webhooks, "app", lambda: house), namespace:
         try:
             yield house
         finally:

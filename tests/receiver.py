@@ -56,7 +56,7 @@ def receiving(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
     server.RequestHandlerClass = _door_of(receiver)
     if tls is not None:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:
         yield receiver

@@ -28,6 +28,7 @@ REASONS = {
     "bot": "they are a bot",
     "budget": "they had as many mails as they should get for now",
     "dormant": "we had stopped asking them to come back",
+    "erased": "they were erased while it was still to go, or in doubt",
     "error": "something failed before it left us",
     "holdout": "they are held out, so that the effect of asking can be told from chance",
     "in_doubt": "nobody knows whether SES took it, and this mail goes at most once",

@@ -37,7 +37,7 @@ class Watch:
     entered: int = 0
     taken: int = 0
     failures: list[str] = field(default_factory=list)
-    """Log lines of what failed; what AWS would try again and MiniStack does not is here too."""
+    """Log lines of what failed, once for each time."""
     _read: int = 0
     _last: str | None = None
     _iterator: str | None = None

@@ -1,8 +1,10 @@
 """Flywheel deployed on this machine: the synthesised stack, put by the CDK's command line into MiniStack.
 
 What MiniStack does otherwise than AWS, as far as it matters here:
-- `batchItemFailures` of a stream batch count as success: a record that react reports as failed is not tried again;
-- a function that fails on a stream batch gets the same batch every second, without bisecting, until it is too old;
+- a function that fails on a stream batch, or on records of it, gets the same batch every second, without bisecting and
+  without an end to it, until it is too old (the records by our `gateway`: MiniStack takes them for done);
+- a worker that dies has its call answered 502, its batch of a queue come again when the queue's time is over, its batch
+  of the stream after a second, its scheduled or asynchronous call twice more within seconds, and then as a dead letter;
 - the stream and the schedules run by this machine's clock; `<aws.scheduler.scheduled-time>` is left unfilled;
 - a generated secret may hold punctuation, whatever the template says, and so is no base64: `put_rewards_secret`;
 - there are no SES events, and headers and tags of a mail are not kept: `feed_back` brings events;

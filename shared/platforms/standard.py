@@ -18,7 +18,17 @@ from zoneinfo import available_timezones
 from pydantic import ValidationError
 
 from shared.errors import Malformed, Unauthentic
-from shared.events import COMMUNITY, EVENT, CommunityEvent, ContentPublished, MemberJoined, MemberUpdated, Profile, Role
+from shared.events import (
+    COMMUNITY,
+    EVENT,
+    GHOST,
+    CommunityEvent,
+    ContentPublished,
+    MemberJoined,
+    MemberUpdated,
+    Profile,
+    Role,
+)
 from shared.platforms.delivery import Answer, Node, load, profile
 from shared.platforms.proof import TOLERANCE, agree, digest, fresh, header, keys
 from shared.platforms.text import feeling, measure
@@ -157,6 +167,8 @@ def _actor(told: Node, kind: str) -> dict[str, Any]:
         return {"actor": COMMUNITY}
     actor = told.node("actor")
     named, person = actor.ident("id"), _profile(actor)
+    if named.startswith(GHOST):
+        actor.wrong("id", f"must not begin with {GHOST}, which is nobody's")
     return {"actor": named, "profile": person} if kind in _WITH_PROFILE else {"actor": named}
 
 

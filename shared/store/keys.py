@@ -58,6 +58,16 @@ def log_partition(day: date, shard: int) -> str:
     return f"LOG#{day.isoformat()}#{shard}"
 
 
+def came_in(moment: datetime) -> str:
+    """The partition, in the index `late`, of events that came in this UTC hour and had happened on another UTC day."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H}"
+
+
+def came_in_partitions(since: datetime, until: datetime) -> Iterator[str]:
+    """The UTC hours that lie, wholly or in part, from `since` to `until`, both included."""
+    return (came_in(hour) for hour in _hours(since, until + timedelta(microseconds=1)))
+
+
 def seen(event_id: str) -> Key:
     """The guard of an event that carries no time of its own, and so could fall into two days' logs."""
     return f"SEEN#{event_id}", "SEEN"
@@ -198,6 +208,11 @@ def invited(email: str) -> str:
     return invited_by_hash(address_hash(email))
 
 
+def invited_by(email: str, referrer_id: str) -> Key:
+    """That a referrer brought an address which was left on our join page."""
+    return invited(email), f"TOUCH#{referrer_id}"
+
+
 def invited_by_hash(hashed: str) -> str:
     """The same, where only the hash of the address is known."""
     return f"INVITED#{hashed}"
@@ -210,9 +225,13 @@ def pulse(kind: str, send_id: SendId, at: datetime) -> Key:
 
 def pulse_partitions(since: datetime, until: datetime) -> Iterator[str]:
     """The UTC hours that lie, wholly or in part, from `since` up to `until`."""
+    return (f"PULSE#{hour:%Y-%m-%dT%H}" for hour in _hours(since, until))
+
+
+def _hours(since: datetime, until: datetime) -> Iterator[datetime]:
     hour = since.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     while hour < until:
-        yield f"PULSE#{hour:%Y-%m-%dT%H}"
+        yield hour
         hour += timedelta(hours=1)
 
 

@@ -1,9 +1,11 @@
-"""The log of events: put-if-absent, read by person and day."""
+"""The log of events: put-if-absent, read by person and day, and by when they came."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date
+from datetime import date, datetime, timedelta
+from itertools import chain
 
 from shared.events import CommunityEvent
 from shared.model import Identity
@@ -24,7 +26,7 @@ class Log(Table):
         pk, sk = keys.log(event.occurred_at.date(), Identity(event.platform, event.actor), event.id)
         text = event.model_dump_json(exclude_none=True)
         kept_from = max(event.occurred_at, event.received_at)
-        item = attributes({"pk": pk, "sk": sk, "event": text, "expires_at": expiry(kept_from)})
+        item = attributes({"pk": pk, "sk": sk, "event": text, "expires_at": expiry(kept_from), **_if_late(event)})
         absent = "attribute_not_exists(pk)"
         if event.timed:
             return self._write("put_item", Item=item, ConditionExpression=absent)
@@ -58,3 +60,33 @@ class Log(Table):
             yield from map(
                 attributes, self._query(KeyConditionExpression="pk = :pk", ExpressionAttributeValues=partition)
             )
+
+    def received(self, since: datetime, until: datetime) -> Iterator[Attributes]:
+        """Every item of the log that was received from `since` to `until`, both included, whenever it had happened."""
+        days = [since.date() + timedelta(days=number) for number in range((until.date() - since.date()).days + 1)]
+        for entry in chain.from_iterable(map(self.entries_of, days)):
+            if since <= _received_at(entry) <= until:
+                yield entry
+        # An event of these days that came on another of them stands in both.
+        read = {keys.log_partition(day, shard) for day in days for shard in range(keys.LOG_SHARDS)}
+        late = [where for where in self._late(since, until) if where[0] not in read]
+        yield from (entry for entry in self.entries(late) if since <= _received_at(entry) <= until)
+
+    def _late(self, since: datetime, until: datetime) -> Iterator[keys.Key]:
+        """The keys of what came in these hours and is filed under another day than that of its coming."""
+        for hour in keys.came_in_partitions(since, until):
+            asked = {
+                "KeyConditionExpression": "came_in = :hour",
+                "ExpressionAttributeValues": attributes({":hour": hour}),
+            }
+            yield from ((item["pk"], item["sk"]) for item in self._query(IndexName="late", **asked))
+
+
+def _if_late(event: CommunityEvent) -> dict[str, str]:
+    """What has an event found by when it came, where that is not the UTC day that it is filed under."""
+    late = event.occurred_at.date() != event.received_at.date()
+    return {"came_in": keys.came_in(event.received_at)} if late else {}
+
+
+def _received_at(entry: Attributes) -> datetime:
+    return datetime.fromisoformat(json.loads(entry["event"]["S"])["received_at"])

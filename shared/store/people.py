@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from shared.errors import Unavailable
 from shared.model import Member
 from shared.store import keys
 from shared.store.items import member_of, plain
@@ -18,14 +19,14 @@ MERGES = 5
 class People(Table):
     """Who is who."""
 
-    def owners(self, lookups: Iterable[keys.Key]) -> dict[keys.Key, str]:
+    def owners(self, lookups: Iterable[keys.Key], *, consistent: bool = True) -> dict[keys.Key, str]:
         """Whose these identities and addresses are: key -> member id; unknown ones are absent."""
-        found = self._batch_get(lookups)
+        found = self._batch_get(lookups, consistent=consistent)
         return {(item["pk"], item["sk"]): item["member_id"] for item in found}
 
-    def members(self, member_ids: Iterable[str]) -> dict[str, Member]:
+    def members(self, member_ids: Iterable[str], *, consistent: bool = True) -> dict[str, Member]:
         """These members by id; unknown ones are absent."""
-        found = self._batch_get(map(keys.member, member_ids))
+        found = self._batch_get(map(keys.member, member_ids), consistent=consistent)
         return {item["id"]: member_of(item) for item in found}
 
     def member(self, member_id: str) -> Member | None:
@@ -94,10 +95,15 @@ class People(Table):
             changed = self._change_one(self.member(changed.merged_into), fold)
         return changed
 
-    def merge_into(self, merged_id: str, survivor_id: str) -> Member | None:
-        """Let a member only point to who they proved to be; the member at that moment, with all that was folded in."""
-        mark = {"merged_into": survivor_id}
-        return self._change_one(self.member(merged_id), lambda current: current.model_copy(update=mark))
+    def merge_into(self, merged: Member, survivor_id: str) -> Member | None:
+        """Let a member only point to who they proved to be, if they stand as they were read; None when they do.
+
+        Else they stay, and are given as they stand now. Raises Unavailable when they are gone: they were erased.
+        """
+        newer = self._save(merged, merged.model_copy(update={"merged_into": survivor_id}))
+        if newer == {}:
+            raise Unavailable("a member was erased at the moment of being merged")
+        return None if newer is None else member_of(newer)
 
     def _change_one(self, old: Member | None, fold: Callable[[Member], Member]) -> Member | None:
         while old is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any, NamedTuple
 
 from shared.model import (
@@ -24,6 +25,9 @@ from shared.store.table import Table
 from shared.store.wire import attributes, key
 
 _REVERSED = "#REVERSED"
+
+INVITERS = 20
+"""How many referrers of one address count: a bound on what anybody can have done by leaving it ever again."""
 
 
 class Referee(NamedTuple):
@@ -54,7 +58,7 @@ class Referrals(Table):
 
     def note_touch(self, touch: Touch) -> bool:
         """Remember who brought a member; False when this very touch was told before."""
-        return self._put_new(keys.touch(touch), touch.model_dump(mode="json"))
+        return self._put_new(keys.touch(touch), touch.model_dump(mode="json") | {"expires_at": expiry(touch.told_at)})
 
     def note_void(self, referee_id: str, void: Void) -> bool:
         """Remember something that may undo a referral."""
@@ -78,13 +82,34 @@ class Referrals(Table):
         )
 
     def note_invited(self, email: str, touch: Touch) -> bool:
-        """Remember who brought an address that was left on our join page, for when a member appears with it."""
-        where = keys.invited(email), f"TOUCH#{stamp(touch.at)}#{touch.referrer_id}"
-        return self._put_new(where, touch.model_dump(mode="json") | {"expires_at": expiry(touch.told_at)})
+        """Remember who brought an address that was left on our join page, for when a member appears with it.
+
+        Once a referrer, however often it is left there: by the first time that it was, and by their earliest click.
+        False when that is known.
+        """
+        first = {"told_at": stamp(touch.told_at), "expires_at": expiry(touch.told_at)}
+        told = touch.model_dump(mode="json", exclude={"told_at"}) | {"at": stamp(touch.at)}
+        sets = [f"#{name} = :{name}" for name in told] + [
+            f"#{name} = if_not_exists(#{name}, :{name})" for name in first
+        ]
+        return self._write(
+            "update_item",
+            Key=key(keys.invited_by(email, touch.referrer_id)),
+            UpdateExpression=f"SET {', '.join(sets)}",
+            ConditionExpression="attribute_not_exists(pk) OR #at > :at",
+            ExpressionAttributeNames={f"#{name}": name for name in (*told, *first)},
+            ExpressionAttributeValues=attributes({f":{name}": value for name, value in (told | first).items()}),
+        )
 
     def invited(self, email: str) -> list[Touch]:
-        """The touches of an address that was left on our join page."""
-        return [Touch.model_validate(_plain(item, Touch)) for item in self._all(keys.invited(email))]
+        """The touches of an address that was left on our join page, of `INVITERS` referrers at most."""
+        items = self._query(
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues=attributes({":pk": keys.invited(email)}),
+            ConsistentRead=True,
+            Limit=INVITERS,
+        )
+        return [Touch.model_validate(_plain(item, Touch)) for item in islice(items, INVITERS)]
 
     # --- of a referrer ---------------------------------------------------------------------------
 

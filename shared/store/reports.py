@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from datetime import date, datetime
 from functools import partial
+from typing import TYPE_CHECKING
 from zlib import compress, decompress
 
-from shared.metrics import Figures
 from shared.model import Edition
 from shared.store import keys
 from shared.store.items import expiry
 from shared.store.pieces import Pieces
 from shared.store.wire import attributes
+
+if TYPE_CHECKING:
+    from shared.metrics import Figures
 
 
 class Reports(Pieces):

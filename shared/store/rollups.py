@@ -9,19 +9,22 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from zlib import compress, decompress
 
 from pyroaring import BitMap
 
 from shared.errors import Unavailable
 from shared.model import stamp
-from shared.rollups import Rollup
 from shared.store import keys
 from shared.store.items import KEPT, expiry
 from shared.store.pieces import Pieces
 from shared.store.wire import attributes, available, key
-from shared.tally import Doings
+
+# Every function has a store, and hardly any of them measures: what that takes is imported where it is used.
+if TYPE_CHECKING:
+    from shared.rollups import Rollup
+    from shared.tally import Doings
 
 CHUNK_BITS = 20
 """A bitmap's item holds the ordinals of 2**20 members: 128 KB at the most, of the 400 KB that an item may have."""
@@ -79,6 +82,8 @@ class Rollups(Pieces):
             ),
             ConsistentRead=True,
         )
+        from shared.rollups import Rollup  # noqa: PLC0415
+
         return [Rollup.model_validate_json(item["rollup"]) for item in items]
 
     def put_rollup(self, rollup: Rollup) -> None:
@@ -280,4 +285,6 @@ def _numbers(content: bytes | None) -> list[int]:
 
 
 def _doings(item: Mapping[str, Any]) -> Doings:
+    from shared.tally import Doings  # noqa: PLC0415
+
     return Doings(**{name: int(item.get(name, 0)) for name in Doings._fields})

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from shared.model import Due, Member, Send, SendId, SendStatus, stamp
 from shared.store import keys
-from shared.store.items import due_of, member_of, send_item, send_of
+from shared.store.items import due_of, expiry, member_of, send_item, send_of
 from shared.store.table import Table
 from shared.store.wire import attributes, key
+
+QUEUED = timedelta(days=14)
+"""How long a queue may bring a mail again, its dead letters among it."""
 
 
 class Ledger(NamedTuple):
@@ -113,6 +116,25 @@ class Sends(Table):
             ExpressionAttributeValues=attributes(
                 {f":{name}": value for name, value in sets.items()}
                 | {":token": claimed.token, ":held": claimed.status.value, ":settled": status.value}
+            ),
+        )
+
+    def withdraw(self, claimed: Send, at: datetime, *, reason: str) -> bool:
+        """Settle a claim as skipped and out of every count, to be gone once no queue can bring the mail again.
+
+        False when the claim was lost meanwhile.
+        """
+        settled = {"status": SendStatus.SKIPPED.value, "at": stamp(at), "reason": reason}
+        sets = settled | {"expires_at": expiry(at, QUEUED)}
+        return self._write(
+            "update_item",
+            Key=key(keys.send(SendId.parse(claimed.send_id))),
+            UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in sets) + " REMOVE planned_on",
+            ConditionExpression="#token = :token AND #status = :held",
+            ExpressionAttributeNames={"#token": "token"} | {f"#{name}": name for name in sets},
+            ExpressionAttributeValues=attributes(
+                {f":{name}": value for name, value in sets.items()}
+                | {":token": claimed.token, ":held": claimed.status.value}
             ),
         )
 

@@ -71,12 +71,13 @@ class Table:
                 return
             start = {"ExclusiveStartKey": got["LastEvaluatedKey"]}
 
-    def _batch_get(self, wanted: Iterable[keys.Key]) -> list[dict[str, Any]]:
+    def _batch_get(self, wanted: Iterable[keys.Key], *, consistent: bool = True) -> list[dict[str, Any]]:
+        """Those of these items that are there: as of now, or for half the price as of some moment shortly before."""
         unique = list(dict.fromkeys(wanted))
         found: list[dict[str, Any]] = []
         for at in range(0, len(unique), BATCH):
             request: Any = {
-                self._table: {"Keys": [key(one) for one in unique[at : at + BATCH]], "ConsistentRead": True}
+                self._table: {"Keys": [key(one) for one in unique[at : at + BATCH]], "ConsistentRead": consistent}
             }
             for _ in range(5):
                 with available():

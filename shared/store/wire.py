@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError, HTTPClientError
 from botocore.exceptions import ConnectionError as NoConnection
 
@@ -14,9 +14,6 @@ from shared.errors import Unavailable
 from shared.store.keys import Key
 
 Attributes = dict[str, Any]
-
-_serialize = TypeSerializer().serialize
-_deserialize = TypeDeserializer().deserialize
 
 AWAY = frozenset(
     {
@@ -35,12 +32,52 @@ AWAY = frozenset(
 
 def attributes(values: Mapping[str, Any]) -> Attributes:
     """Plain values as DynamoDB attributes; None is left out."""
-    return {name: _serialize(value) for name, value in values.items() if value is not None}
+    return {name: _attribute(value) for name, value in values.items() if value is not None}
 
 
 def values(item: Mapping[str, Any]) -> dict[str, Any]:
     """DynamoDB attributes as plain values."""
-    return {name: _deserialize(value) for name, value in item.items()}
+    return {name: _value(attribute) for name, attribute in item.items()}
+
+
+def _attribute(value: object) -> dict[str, Any]:
+    """One value, of the kinds that we store; TypeError for any other, such as a float, which would lose digits."""
+    match value:
+        case str():
+            return {"S": value}
+        case bool():
+            return {"BOOL": value}
+        case int() | Decimal():
+            return {"N": str(value)}
+        case None:
+            return {"NULL": True}
+        case Mapping():
+            return {"M": {name: _attribute(one) for name, one in value.items()}}
+        case list() | tuple():
+            return {"L": [_attribute(one) for one in value]}
+        case bytes():
+            return {"B": value}
+        case set() | frozenset():
+            return {"SS": sorted(value)}
+    raise TypeError(f"a {type(value).__name__} is not stored")
+
+
+def _value(attribute: Mapping[str, Any]) -> Any:  # noqa: ANN401 - whatever was stored
+    [(kind, value)] = attribute.items()
+    match kind:
+        case "S" | "BOOL" | "B":
+            return value
+        case "N":
+            return int(value) if value.lstrip("-").isdigit() else Decimal(value)
+        case "M":
+            return {name: _value(one) for name, one in value.items()}
+        case "L":
+            return [_value(one) for one in value]
+        case "NULL":
+            return None
+        case "SS":
+            return set(value)
+    raise TypeError(f"an attribute of the kind {kind} is never stored")
 
 
 def key(key: Key) -> Attributes:

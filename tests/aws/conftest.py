@@ -22,7 +22,7 @@ from moto import mock_aws
 
 from infra import cli
 from infra.mails import compile_mails
-from shared.app import App, Settings
+from shared.app import App, Settings, client, session
 from shared.mail import Mails
 from shared.pages import Pages
 from shared.ses import Pace
@@ -84,9 +84,11 @@ def aws() -> Iterator[Wire]:
     with pytest.MonkeyPatch.context() as patch, mock_aws():
         patch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
         patch.setattr(boto3, "client", cache(boto3.client))
-        boto3.setup_default_session()
+        client.cache_clear()
+        session.cache_clear()
+        boto3.setup_default_session(botocore_session=session())
         wire = Wire()
-        events = boto3._get_default_session()._session.get_component("event_emitter")
+        events = session().get_component("event_emitter")
         events.register("before-call.*.*", wire.count)
         events.register("provide-client-params.dynamodb.*", judge)
         events.register_first("before-send.sesv2.SendEmail", wire.answer)
@@ -95,6 +97,8 @@ def aws() -> Iterator[Wire]:
         boto3.client("events").create_event_bus(Name="flywheel")
         yield wire
     boto3.DEFAULT_SESSION = None
+    client.cache_clear()
+    session.cache_clear()
 
 
 @pytest.fixture
@@ -183,7 +187,8 @@ def _create_table(name: str) -> None:
         TableName=name,
         BillingMode="PAY_PER_REQUEST",
         AttributeDefinitions=[
-            {"AttributeName": name, "AttributeType": "S"} for name in ("pk", "sk", "agenda", "due_at", "planned_on")
+            {"AttributeName": name, "AttributeType": "S"}
+            for name in ("pk", "sk", "agenda", "due_at", "planned_on", "came_in")
         ],
         KeySchema=[{"AttributeName": "pk", "KeyType": "HASH"}, {"AttributeName": "sk", "KeyType": "RANGE"}],
         GlobalSecondaryIndexes=[
@@ -202,6 +207,14 @@ def _create_table(name: str) -> None:
                     {"AttributeName": "sk", "KeyType": "RANGE"},
                 ],
                 "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(LINE)},
+            },
+            {
+                "IndexName": "late",
+                "KeySchema": [
+                    {"AttributeName": "came_in", "KeyType": "HASH"},
+                    {"AttributeName": "sk", "KeyType": "RANGE"},
+                ],
+                "Projection": {"ProjectionType": "KEYS_ONLY"},
             },
         ],
     )

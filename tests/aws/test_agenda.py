@@ -83,6 +83,7 @@ class TestDue:
         assert app.store.agenda() == []
         assert drain(app) == []
 
+    @pytest.mark.shows(32)
     def test_after_an_outage_there_is_one_mail_not_a_burst(self, app: App) -> None:
         enrol(app, "ada")
         tick("onboarding", app, JOINED + timedelta(days=8))
@@ -228,6 +229,7 @@ class TestAnEditedPlaybook:
         tick("onboarding", app, JOINED + timedelta(hours=1))
         assert wire.requests == {"Query": keys.AGENDA_SHARDS}
 
+    @pytest.mark.shows(34)
     def test_the_same_edit_rearranges_once(self, app: App, wire: Wire) -> None:
         self.after_the_welcome(app)
         app.playbook = a_playbook(steps=steps(("welcome", "1"), ("check_in", "5")))

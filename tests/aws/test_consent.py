@@ -157,6 +157,7 @@ def in_order_of_time(member: Member, changes: Sequence[tuple[datetime, Change]])
     return reduce(lambda folded, one: one[1](folded), in_order, member)
 
 
+@pytest.mark.shows(13, 29)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(told=[Step("unsubscribe", 0), Step("send", 0)])
 @example(told=[Step("unsubscribe", 0), Step("old page", 0), Step("send", 0)])

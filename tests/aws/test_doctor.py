@@ -17,15 +17,17 @@ import boto3
 import pytest
 from botocore.stub import Stubber
 
-from infra import doctor, findings
+from infra import doctor, records
 from infra.findings import Finding
 from infra.letters import QUEUES
+from infra.records import Unanswered
+from shared import balance
 from shared.app import QUICK, App
 from shared.model import Due, Pause, SendStatus
 from shared.rollups import Rollup
 from tests.aws.conftest import Run
 from tests.aws.test_operate import a_stack
-from tests.builders import JOINED, a_playbook, a_send
+from tests.builders import JOINED, a_playbook, a_send, posted
 from tests.unit.test_findings import HEALTHY
 
 NOW = JOINED + timedelta(days=1)
@@ -55,7 +57,7 @@ AWS_SAYS: dict[str, list[tuple[str, dict[str, Any]]]] = {
             {
                 "Schedules": [
                     {"Name": f"s{number}", "State": "ENABLED", "Target": {"Arn": f"{ARN}Flywheel-onboarding-x"}}
-                    for number in range(8)
+                    for number in range(9)
                 ]
                 + [{"Name": "theirs", "State": "DISABLED", "Target": {"Arn": f"{ARN}payroll"}}]
             },
@@ -108,6 +110,7 @@ def told(app: App) -> dict[str, str]:
         "RewardsSecretArn": app.settings.rewards_secret,
         "SenderDomains": "community.example.com",
         "MailFeedbackFunction": "Flywheel-mail_feedback-x",
+        "Functions": ",".join(f"Flywheel-{name}-x" for name in ("react", "mailer", "reward_notices", "onboarding")),
     }
 
 
@@ -118,7 +121,6 @@ def patient(app: App, told: dict[str, str]) -> doctor.Patient:
     app.store.skip(a_send("welcome", status=SendStatus.SENT, planned_at=JOINED))
     app.store.arm(a_due("onboarding", NOW + timedelta(days=1)))
     return doctor.Patient(
-        stack="Flywheel",
         store=app.store,
         playbook=a_playbook(),
         outputs=told,
@@ -140,19 +142,19 @@ class TestExamine:
     def test_a_healthy_stack_needs_nobody(self, patient: doctor.Patient) -> None:
         found = doctor.examine(patient)
         assert states(found) == {}
-        assert len(found) == len(doctor.CHECKS) + 2  # parked mails, and mappings beside schedules
+        assert len(found) == len(doctor.CHECKS) + 1  # parked mails, and mappings beside schedules; but not the DNS
 
     def test_a_dead_letter_is_found(self, patient: doctor.Patient, told: dict[str, str]) -> None:
         boto3.client("sqs").send_message(QueueUrl=told["DeadLogQueueUrl"], MessageBody="{}")
         assert states(doctor.examine(patient)) == {"dead letters": "act"}
 
     def test_an_overdue_item_of_any_programme_is_found(self, patient: doctor.Patient, app: App) -> None:
-        for programme in findings.PATIENCE:
+        for programme in balance.PATIENCE:
             app.store.arm(a_due(programme, NOW - timedelta(hours=1)))
         app.store.set_plan("onboarding", 0, "a plan")
         [agenda] = [finding for finding in doctor.examine(patient) if finding.name == "agenda"]
         assert agenda.state == "act"
-        assert set(agenda.facts) == set(findings.PATIENCE)
+        assert set(agenda.facts) == set(balance.PATIENCE)
 
     def test_a_lost_claim_and_a_parked_mail_are_found(self, patient: doctor.Patient, app: App) -> None:
         lost = {"status": SendStatus.CLAIMED, "token": "t", "lease_until": JOINED}
@@ -167,6 +169,44 @@ class TestExamine:
     def test_a_day_that_was_not_measured_is_found(self, patient: doctor.Patient) -> None:
         assert states(doctor.examine(replace(patient, now=NOW + timedelta(days=1)))) == {"measuring": "act"}
 
+    def test_a_day_that_was_measured_before_it_was_over_is_found(self, patient: doctor.Patient, app: App) -> None:
+        app.store.put_rollup(Rollup(day=NOW.date(), computed_at=NOW, closed=False))
+        assert states(doctor.examine(replace(patient, now=NOW + timedelta(days=1)))) == {"measuring": "act"}
+
+    @pytest.mark.parametrize(("hours", "state"), [(23, "look"), (24, "act"), (7 * 24, "act")])
+    def test_that_no_day_was_ever_measured_is_found_a_day_after_the_first_event(
+        self, patient: doctor.Patient, app: App, hours: int, state: str
+    ) -> None:
+        long_after = NOW + timedelta(days=500)  # the rollup of the healthy stack is out of sight
+        came = long_after - timedelta(hours=hours)
+        app.store.log([posted(at=came - timedelta(days=900), received_at=came)])
+        [found] = [one for one in doctor.examine(replace(patient, now=long_after)) if one.name == "measuring"]
+        assert found.state == state
+
+    def test_letters_that_a_killed_command_still_holds_are_found(
+        self, patient: doctor.Patient, told: dict[str, str]
+    ) -> None:
+        sqs, url = boto3.client("sqs"), told["DeadLogQueueUrl"]
+        sqs.send_message(QueueUrl=url, MessageBody="{}")
+        sqs.receive_message(QueueUrl=url, VisibilityTimeout=900)
+        assert states(doctor.examine(patient)) == {"dead letters": "act"}
+
+    @pytest.mark.parametrize("held", ["{'slack': ['x']}", "[]", "null"])
+    def test_a_secret_that_is_no_json_object_is_found(
+        self, patient: doctor.Patient, told: dict[str, str], held: str
+    ) -> None:
+        boto3.client("secretsmanager").put_secret_value(SecretId=told["WebhookSecretArn"], SecretString=held)
+        assert states(doctor.examine(patient)) == {"secrets": "act"}
+
+    def test_what_makes_a_check_stumble_is_told_and_so_are_the_others(
+        self, patient: doctor.Patient, told: dict[str, str]
+    ) -> None:
+        boto3.client("sqs").send_message(QueueUrl=told["DeadLogQueueUrl"], MessageBody="{}")
+        broken = replace(patient, fetch=lambda _: b"no bundle")
+        found = doctor.examine(broken)
+        assert states(found) == {"dead letters": "act", "playbook": "unseen"}
+        assert [one.text for one in found if one.state == "unseen"] == ["could not be asked: BadZipFile"]
+
     def test_a_platform_without_a_secret_is_found(self, patient: doctor.Patient, told: dict[str, str]) -> None:
         boto3.client("secretsmanager").put_secret_value(SecretId=told["WebhookSecretArn"], SecretString="{}")
         assert states(doctor.examine(patient)) == {"secrets": "act"}
@@ -174,6 +214,21 @@ class TestExamine:
     def test_another_playbook_than_the_deployed_is_found(self, patient: doctor.Patient) -> None:
         edited = replace(patient, fetch=lambda _: bundled(changed=True))
         assert states(doctor.examine(edited)) == {"playbook": "look"}
+
+    def test_the_dns_is_asked_only_where_that_is_wanted(
+        self, patient: doctor.Patient, aws_says: dict[str, Stubber]
+    ) -> None:
+        for operation, answer in AWS_SAYS["sesv2"]:
+            aws_says["sesv2"].add_response(operation, deepcopy(answer))
+        asked: list[str] = []
+
+        def lookup(name: str, kind: str) -> list[str]:
+            asked.append(f"{kind} {name}")
+            return []
+
+        found = doctor.examine(replace(patient, lookup=lookup))
+        assert states(found) == {"DMARC of community.example.com": "look", "DKIM of community.example.com": "look"}
+        assert asked == [f"TXT _dmarc.{name}" for name in ("community.example.com", "example.com")]
 
 
 class TestUnseen:
@@ -186,6 +241,22 @@ class TestUnseen:
         assert states(found) == {"schedules and mappings": "unseen"}
         [unseen] = [finding for finding in found if finding.state == "unseen"]
         assert unseen.text == "could not be asked: AccessDeniedException"
+
+    @pytest.mark.parametrize("ours", [True, False])
+    def test_mappings_of_another_stack_whose_name_begins_as_ours_are_not_ours(
+        self, patient: doctor.Patient, aws_says: dict[str, Stubber], *, ours: bool
+    ) -> None:
+        for answer in list(_still_to_come(aws_says["lambda"]))[:2]:
+            mappings = answer["response"][1]["EventSourceMappings"]
+            for name, source in (
+                ("react", "dynamodb:eu-west-1:1:table/theirs/stream/s"),
+                ("mailer", "sqs:eu-west-1:1:m"),
+            ):
+                function = f"{ARN}Flywheel-trial-{name}-y"
+                mappings.append({"FunctionArn": function, "EventSourceArn": f"arn:aws:{source}", "State": "Enabled"})
+            if not ours:
+                del mappings[1]
+        assert states(doctor.examine(patient)) == ({} if ours else {"mappings": "act"})
 
     def test_a_switched_off_mapping_is_found(self, patient: doctor.Patient, aws_says: dict[str, Stubber]) -> None:
         queue = _still_to_come(aws_says["lambda"])
@@ -215,6 +286,21 @@ class TestCommand:
         boto3.client("sqs").send_message(QueueUrl=told["DeadLogQueueUrl"], MessageBody="{}")
         code, screen = run()
         assert (code, "docs/runbooks/dead-letters.md" in screen) == (1, True)
+
+    def test_an_option_has_the_dns_asked(
+        self, run: Any, aws_says: dict[str, Stubber], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for operation, answer in AWS_SAYS["sesv2"]:
+            aws_says["sesv2"].add_response(operation, deepcopy(answer))
+
+        def silent(name: str, kind: str) -> list[str]:
+            raise Unanswered(f"the DNS did not answer for {kind} {name}")
+
+        monkeypatch.setattr(records, "looking", lambda: silent)
+        code, said = run("--dns", "--json")
+        [unseen] = [one for one in json.loads(said)["findings"] if one["state"] == "unseen"]
+        assert (code, unseen["name"]) == (1, "DMARC of community.example.com")
+        assert unseen["text"] == "the DNS did not answer for TXT _dmarc.community.example.com"
 
     @pytest.mark.usefixtures("aws_says")
     def test_scripts_read_json(self, run: Any) -> None:

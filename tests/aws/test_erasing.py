@@ -11,9 +11,10 @@ import pytest
 
 from shared.addresses import address_hash
 from shared.app import App
-from shared.erasing import GHOST, TRIED_AGAIN
+from shared.erasing import TRIED_AGAIN
 from shared.errors import Unavailable
 from shared.events import (
+    GHOST,
     CommentCreated,
     MemberUpdated,
     Profile,

@@ -83,6 +83,7 @@ class TestNoting:
         )
         assert sent.store.send(stranger.send_id) is None
 
+    @pytest.mark.shows(41)
     @pytest.mark.parametrize("order", list(permutations(["send", "delivery", "bounce_permanent", "complaint"]))[::4])
     def test_any_order_and_repetition_ends_the_same(self, sent: App, order: tuple[str, ...]) -> None:
         tell(sent, *order, *order)
@@ -92,6 +93,7 @@ class TestNoting:
         assert ada(sent).consent["all"].at == at("2030-01-02T08:30Z")
         assert pulses(sent) == {"send": 1, "bounce": 1, "complaint": 1}
 
+    @pytest.mark.shows(28)
     @pytest.mark.parametrize("seed", range(4))
     def test_all_that_ses_may_tell_ends_the_same_in_any_order(self, app: App, seed: int) -> None:
         app.store.create_member(a_member())

@@ -88,7 +88,9 @@ def brought(app: App, *referee_ids: str) -> None:
 
 
 def merged(app: App, member_id: str, *, into: str) -> None:
-    app.store.merge_into(member_id, into)
+    one = app.store.member(member_id)
+    assert one is not None
+    assert app.store.merge_into(one, into) is None
 
 
 def reward(app: App) -> Reward:

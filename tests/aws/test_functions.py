@@ -90,8 +90,6 @@ def told(app: App, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtur
 def _wire(function: ModuleType, app: App, told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(function, "app", lambda: app)
     monkeypatch.setattr(function.logger.registered_handler, "stream", told.lines)
-    if hasattr(function, "metrics"):
-        monkeypatch.setattr(function.metrics.provider, "namespace", "Flywheel")
 
 
 def the_member(app: App, member_id: str = ADA) -> Member:
@@ -143,6 +141,7 @@ class TestReact:
         assert failures(react.handler(batch, Context())) == sequence_numbers(batch)[:2]
         assert {line["error"] for line in told.logged()} == {"RuntimeError"}
 
+    @pytest.mark.shows(16)
     def test_a_table_that_is_away_reports_the_whole_batch(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(app.store, "change_member", _away)
         monkeypatch.setattr(app.store, "create_member", _away)
@@ -159,6 +158,7 @@ class TestMailer:
     def _ada(self, app: App) -> None:
         app.store.create_member(a_member())
 
+    @pytest.mark.shows(10)
     def test_one_bad_message_of_a_batch_alone_comes_again(self, told: Told, wire: Wire) -> None:
         batch = golden_input("queues/mail_batch")
         assert failures(mailer.handler(batch, Context())) == [batch["Records"][2]["messageId"]]
@@ -188,6 +188,7 @@ class TestMailer:
         assert batch["Records"][0]["messageId"] in failures(mailer.handler(batch, Context()))
         assert wire.requests["SendEmail"] == 0
 
+    @pytest.mark.shows(11)
     @pytest.mark.parametrize(("remaining", "sent"), [(mailer.RESERVE_MS - 1, 0), (mailer.RESERVE_MS, 1)])
     def test_no_mail_is_begun_without_time_to_end_it(self, wire: Wire, remaining: int, sent: int) -> None:
         batch = golden_input("queues/mail_batch")
@@ -230,11 +231,13 @@ class TestFeedback:
         assert mail_feedback.handler(golden_input(f"ses/{name}"), Context()) is None
         assert told.logged()[-1]["message"] in {"feedback", "feedback on no send of ours"}
 
+    @pytest.mark.shows(30)
     def test_all_events_of_ses_end_the_same_twice_and_in_any_order(self, app: App) -> None:
         names = sorted(path.stem for path in (ROOT / "events" / "ses").glob("*.json"))
         orders = [names, *(Random(seed).sample(names * 2, len(names) * 2) for seed in range(3))]  # noqa: S311 - the same every time is the point
         assert len({after_feedback(app, order) for order in orders}) == 1
 
+    @pytest.mark.shows(19)
     def test_feedback_is_noted_by_our_own_clock(self, app: App, clock: Clock) -> None:
         app.store.create_member(a_member())
         app.store.claim(a_send())
@@ -242,11 +245,12 @@ class TestFeedback:
         mail_feedback.handler(golden_input("ses/bounce_permanent"), Context())
         assert [due.due_at for due in app.store.agenda()] == [clock.now]
 
-    def test_feedback_is_counted_by_its_kind(self, app: App, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_feedback_stands_in_the_log_by_its_kind(self, app: App, told: Told) -> None:
         app.store.create_member(a_member())
         app.store.claim(a_send())
         mail_feedback.handler(golden_input("ses/bounce_permanent"), Context())
-        assert json.loads(capsys.readouterr().out)["kind"] == "bounce"
+        [line] = told.logged()
+        assert (line["message"], line["kind"]) == ("feedback", "bounce")
 
 
 class TestSchedules:
@@ -289,7 +293,6 @@ class TestSchedules:
         function.handler(golden_input("schedules/tick"), Context())
         assert told.logged() == []
 
-    @pytest.mark.filterwarnings("ignore:No application metrics")
     def test_a_bad_item_fails_the_tick_without_a_person_in_it(self, app: App) -> None:
         app.store.create_member(a_member())
         app.store.arm(an_enrolment().model_copy(update={"state": {"joined_at": "ada@example.com"}}))
@@ -297,22 +300,31 @@ class TestSchedules:
             onboarding.handler(golden_input("schedules/tick"), Context())
         assert "example.com" not in "".join(format_exception(failed.value))  # which is what Lambda logs
 
-    @pytest.mark.filterwarnings("ignore:No application metrics")
     def test_a_send_that_cannot_be_read_fails_the_follow_ups(self, app: App) -> None:
         app.store.arm(Due(programme="mail", member_id="mx", key="x", due_at=JOINED, state={"send_id": "x"}))
         with pytest.raises(ExceptionGroup):
             mail_followups.handler(golden_input("schedules/tick"), Context())
 
-    @pytest.mark.parametrize(("resumed", "told_as"), [(None, 1.0), (JOINED, 0.0)])
-    def test_paused_marketing_mail_is_told_each_minute(
-        self, app: App, told: Told, resumed: datetime | None, told_as: float
+    def test_a_mail_that_was_parked_is_told_though_another_failed(self, app: App, told: Told) -> None:
+        doubted = a_send("welcome", status=SendStatus.UNKNOWN, at=JOINED - timedelta(hours=1), token="t")
+        app.store.skip(doubted)
+        for member_id, state in ((doubted.member_id, a_planned_mail("welcome").model_dump(mode="json")), ("mx", {})):
+            app.store.arm(Due(programme="mail", member_id=member_id, key="x", due_at=JOINED, state=state))
+        with pytest.raises(ExceptionGroup):
+            mail_followups.handler(golden_input("schedules/tick"), Context())
+        [figures] = [json.loads(line) for line in told.text().splitlines() if "SendsParked" in line]
+        assert figures["SendsParked"] == [1.0]
+
+    @pytest.mark.parametrize(("resumed", "told_as"), [(None, [[1.0]]), (JOINED, [])])
+    def test_paused_marketing_mail_is_told_each_minute_and_only_then(
+        self, app: App, told: Told, resumed: datetime | None, told_as: list[list[float]]
     ) -> None:
         app.store.trip(Pause(tripped_at=JOINED, reason="bounces"))
         if resumed:
             app.store.resume(resumed)
         mail_followups.handler(golden_input("schedules/tick"), Context())
-        [figures] = [json.loads(line) for line in told.text().splitlines() if "MarketingPaused" in line]
-        assert figures["MarketingPaused"] == [told_as]
+        figures = [json.loads(line) for line in told.text().splitlines() if "MarketingPaused" in line]
+        assert [one["MarketingPaused"] for one in figures] == told_as
 
 
 def a_visit(path: str, *, method: str = "GET", **changes: Any) -> dict[str, Any]:

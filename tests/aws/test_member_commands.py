@@ -12,7 +12,7 @@ import pytest
 from infra import members
 from shared.app import App
 from tests.aws.conftest import Run
-from tests.aws.days import NIGHT, tick
+from tests.aws.days import A_DAY, NIGHT, happen, joins, tick
 from tests.aws.test_erasing import ADA, ADA_TOO, ADDRESS, LATER, ada, lives
 
 
@@ -33,6 +33,25 @@ class TestExport:
         assert (code, told["member"], set(told["known_as"])) == (0, ADA, {ADA, ADA_TOO})
         assert set(told["held"]) == set(members.WORDS.values()) - {"voids", "reviews"}
         assert {item["event"]["type"] for item in told["held"]["events"]} >= {"survey.answered", "purchase.made"}
+
+    def test_what_is_remembered_of_an_earlier_erasure_is_told(self, app: App, run: Run, tmp_path: Path) -> None:
+        lives(app)
+        run("erase", "slack:U1", "--yes", "--receipt", str(tmp_path / "receipt.json"))
+        happen(app, joins("U1", LATER + A_DAY))
+        [remembered] = json.loads(run("export", "slack:U1")[1])["remembered"]
+        assert remembered["at"] == "2030-01-11T01:07:00Z"
+        assert not remembered["refused"]["all"]["given"]
+
+    def test_purchases_in_figures_are_said(self, app: App, run: Run) -> None:
+        lives(app)
+        assert "purchase" in json.loads(run("export", ADDRESS)[1])["in_figures"]
+
+    def test_a_file_of_theirs_is_nobody_else_s_to_read(self, app: App, run: Run, tmp_path: Path) -> None:
+        lives(app)
+        files = [tmp_path / "ada.json", tmp_path / "receipt.json"]
+        run("export", "slack:U1", "--to", str(files[0]))
+        run("erase", "slack:U1", "--yes", "--receipt", str(files[1]))
+        assert [file.stat().st_mode & 0o777 for file in files] == [0o600, 0o600]
 
     def test_it_goes_to_a_file_where_one_is_named(self, app: App, run: Run, tmp_path: Path) -> None:
         lives(app)
@@ -59,6 +78,21 @@ class TestErase:
         assert code == 1
         assert "slack:U1" in said
         assert ada(app).email == ADDRESS
+
+    def test_it_counts_from_the_answer_on_not_from_the_question(
+        self, app: App, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lives(app)
+        asked: list[str] = []
+
+        def agreed(*_: object) -> bool:
+            asked.append("asked")
+            return True
+
+        monkeypatch.setattr(members, "agreed", agreed)
+        monkeypatch.setattr(members, "now_of", lambda _: LATER + len(asked) * A_DAY)
+        run("erase", "slack:U1", "--receipt", str(tmp_path / "receipt.json"))
+        assert json.loads((tmp_path / "receipt.json").read_text())["erased_at"] == (LATER + A_DAY).isoformat()
 
     def test_the_receipt_names_what_was_done_and_until_when_copies_are(
         self, app: App, run: Run, tmp_path: Path

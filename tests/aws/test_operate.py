@@ -342,7 +342,7 @@ class TestLift:
         app.store.change_member(
             first.id, lambda one: absorb(one, other.model_copy(update={"last_active_at": ASKED + timedelta(days=5)}))
         )
-        app.store.merge_into(other.id, first.id)
+        app.store.merge_into(other, first.id)
         found = measured(app)
         assert (found.treated, found.held_out) == (Returned(1, 1), Returned(0, 0))
 

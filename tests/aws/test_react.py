@@ -40,6 +40,7 @@ class TestMembers:
         assert (member(app).name, member(app).email, member(app).joined_at) == ("Ada", "ada@example.com", JOINED)
         assert agenda(app) == [ADA]
 
+    @pytest.mark.shows(41)
     def test_reacting_twice_changes_nothing(self, app: App) -> None:
         react([joined(), posted()], app, JOINED)
         before = member(app)
@@ -53,6 +54,7 @@ class TestMembers:
         assert member(app).first_post_at == JOINED
         assert agenda(app) == []
 
+    @pytest.mark.shows(13)
     @pytest.mark.parametrize("order", list(permutations(range(4))))
     def test_any_order_of_events_ends_in_the_same_member(self, app: App, order: tuple[int, ...]) -> None:
         events: list[CommunityEvent] = [
@@ -141,7 +143,7 @@ class TestAddresses:
             react([joined(id=f"{platform}:1", platform=platform, actor=actor, profile=Profile())], app, JOINED)
         first, second, third = (member_id_of(Identity(*person)) for person in people)
         for merged, survivor in ((first, second), (second, third)):
-            app.store.merge_into(merged, survivor)
+            app.store.merge_into(member(app, merged), survivor)
         react([posted(id="slack:Ev8", at=at("2030-01-08T00:00Z"))], app, JOINED)
         assert member(app, third).last_active_at == at("2030-01-08T00:00Z")
         assert member(app, second).last_active_at is None
@@ -165,8 +167,8 @@ class TestMerges:
         TestOnePersonOnTwoPlatforms().test_an_unverified_address_joins_nobody(app)
         merge_into = app.store.merge_into
 
-        def ban_first(merged: str, survivor: str) -> Member | None:
-            app.store.change_member(merged, lambda current: fold(current, BAN))
+        def ban_first(merged: Member, survivor: str) -> Member | None:
+            app.store.change_member(merged.id, lambda current: fold(current, BAN))
             return merge_into(merged, survivor)
 
         monkeypatch.setattr(app.store, "merge_into", ban_first)
@@ -175,10 +177,29 @@ class TestMerges:
         assert member(app, ADA_ON_FORUM).merged_into == ADA
         assert member(app).status == "banned"
 
+    def test_a_crash_right_after_the_mark_loses_nothing_that_came_before_it(
+        self, app: App, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        TestOnePersonOnTwoPlatforms().test_an_unverified_address_joins_nobody(app)
+        merge_into = app.store.merge_into
+
+        def ban_mark_and_die(merged: Member, survivor: str) -> Member | None:
+            app.store.change_member(merged.id, lambda current: fold(current, BAN))
+            if (standing := merge_into(merged, survivor)) is None:
+                raise Unavailable("gone")
+            return standing
+
+        monkeypatch.setattr(app.store, "merge_into", ban_mark_and_die)
+        confirmed = updated(PROFILE, id="discourse:3", platform="discourse", actor="7", at=at("2030-01-06T12:00Z"))
+        assert set(react([confirmed], app, JOINED)) == {"discourse:3"}
+        assert react([confirmed], app, JOINED) == {}
+        assert member(app, ADA_ON_FORUM).merged_into == ADA
+        assert member(app).status == "banned"
+
     def test_what_is_folded_into_a_merged_member_reaches_who_remains(self, app: App) -> None:
         TestOnePersonOnTwoPlatforms().test_an_unverified_address_joins_nobody(app)
         before = member(app, ADA_ON_FORUM)
-        app.store.merge_into(ADA_ON_FORUM, ADA)
+        app.store.merge_into(before, ADA)
         app.store.change_member(ADA_ON_FORUM, lambda current: fold(current, BAN), known=before)
         assert member(app).status == "banned"
 

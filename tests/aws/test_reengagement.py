@@ -122,6 +122,7 @@ def test_who_comes_back_while_their_mail_waits_is_not_missed(app: App, wire: Wir
     assert wire.requests["SendEmail"] == 0
 
 
+@pytest.mark.shows(31)
 def test_a_tick_told_twice_asks_once(app: App, wire: Wire) -> None:
     people(app, *actors_in("treated", 3))
     for _ in range(2):

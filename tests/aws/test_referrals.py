@@ -340,6 +340,7 @@ class TestMerges:
         assert ["self" in one.evidence for one in app.store.reviews()] == [True]
         assert rewards(app, "bo") == set()
 
+    @pytest.mark.shows(35)
     def test_one_person_brought_twice_has_one_referrer(self, app: App) -> None:
         people = [came("bo", at=JOINED - 9 * DAY), came("cid", at=JOINED - 9 * DAY)]
         tell(app, *people, came("ada", email=None), came("eva"))

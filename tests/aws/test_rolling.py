@@ -84,6 +84,7 @@ class TestADay:
         days = [sunday - A_DAY, sunday, sunday + A_DAY]
         assert [figures(app, day)["posts"] for day in days] == [1, 2, 1]
 
+    @pytest.mark.shows(7)
     def test_an_event_that_cannot_be_read_holds_nothing_up(self, app: App) -> None:
         happen(app, posts("U1", NOON))
         pk, sk = keys.log(NOON.date(), Identity("slack", "U1"), "unreadable")
@@ -108,6 +109,7 @@ class TestAgain:
         assert measured(app) == before
         assert the_rollup(app) == closed
 
+    @pytest.mark.shows(40)
     def test_a_late_event_restates_its_day_and_those_after_it(self, app: App) -> None:
         happen(app, joins("U1", NOON))
         tick(app, NIGHT)

@@ -31,7 +31,7 @@ def log(app: App, monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     lines = io.StringIO()
     monkeypatch.setattr(metrics_rollup, "app", lambda: app)
     monkeypatch.setattr(metrics_rollup.logger.registered_handler, "stream", lines)
-    monkeypatch.setattr(metrics_rollup.metrics.provider, "namespace", "Flywheel")
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "Flywheel")
     return lines
 
 
@@ -44,8 +44,7 @@ def counted(capsys: pytest.CaptureFixture[str]) -> Figures:
 
     def figures() -> dict[str, float]:
         lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-        names = ("DaysRolled", "DaysLeft", "ShardsRead")
-        return {name: line[name][0] for line in lines for name in names if name in line}
+        return {name: line[name][0] for line in lines for name in ("DaysRolled",) if name in line}
 
     return figures
 
@@ -61,7 +60,7 @@ def test_a_tick_measures_as_of_its_own_time(app: App, counted: Figures) -> None:
     metrics_rollup.handler(golden_input("schedules/tick"), Context(*PLENTY))
     [rollup] = app.store.rollups(DAY, DAY)
     assert (rollup.computed_at, rollup.figures["posts"]) == (JOINED, 1)
-    assert counted() == {"DaysRolled": 1, "DaysLeft": 0}
+    assert counted() == {"DaysRolled": 1}
 
 
 def test_a_tick_without_a_time_is_as_of_the_clock(app: App, clock: Clock) -> None:
@@ -70,27 +69,28 @@ def test_a_tick_without_a_time_is_as_of_the_clock(app: App, clock: Clock) -> Non
     assert [rollup.computed_at for rollup in app.store.rollups(DAY, DAY)] == [clock.now]
 
 
-def test_no_day_is_begun_without_time_to_end_it(app: App, counted: Figures) -> None:
+def test_no_day_is_begun_without_time_to_end_it(app: App, counted: Figures, log: io.StringIO) -> None:
     a_day(app)
     app.store.mark(DAY, "x", JOINED)
     late = {"scheduled_time": (JOINED + timedelta(days=2)).isoformat()}
     metrics_rollup.handler(late, Context(299_000, 299_000))
-    assert counted() == {"DaysRolled": 1, "DaysLeft": 2}
+    assert counted() == {"DaysRolled": 1}
+    [line] = map(json.loads, log.getvalue().splitlines())
+    assert (line["level"], line["message"], line["left"]) == ("WARNING", "there was no time for all days", 2)
 
 
-def test_a_large_day_is_read_by_shards_and_then_measured(app: App, counted: Figures) -> None:
+def test_a_large_day_is_read_by_shards_and_then_measured(app: App, log: io.StringIO) -> None:
     a_day(app)
     shard = golden_input("schedules/large_day_shard")
     for number in range(SHARDS):
         metrics_rollup.handler(shard | {"shard": number}, Context(*PLENTY))
-    assert counted()["ShardsRead"] == 1
+    assert [json.loads(line)["message"] for line in log.getvalue().splitlines()] == ["shard read"] * SHARDS
     assert app.store.rollups(DAY, DAY) == []
     metrics_rollup.handler(golden_input("schedules/large_day"), Context(*PLENTY))
     [rollup] = app.store.rollups(DAY, DAY)
     assert (rollup.closed, rollup.figures["posts"], rollup.computed_at) == (True, 1, at("2030-01-02T00:07Z"))
 
 
-@pytest.mark.filterwarnings("ignore:No application metrics")
 def test_a_run_while_another_tick_is_at_it_comes_again(app: App) -> None:
     app.store.begin_rolling("another", at=app.wire_clock(), until=app.wire_clock() + timedelta(hours=1))
     with pytest.raises(Unavailable):

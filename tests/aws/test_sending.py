@@ -105,6 +105,7 @@ class TestNotSent:
         assert [due.due_at for due in on_agenda(ada)] == [JOINED + timedelta(days=1)]
         assert wire.requests["SendEmail"] == 1
 
+    @pytest.mark.shows(26)
     def test_a_write_that_fails_while_deferring_loses_no_mail(
         self, ada: App, wire: Wire, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -135,6 +136,7 @@ class TestNotSent:
 
 
 class TestThrottled:
+    @pytest.mark.shows(26)
     @pytest.mark.parametrize("error", ["TooManyRequestsException", "LimitExceededException"])
     def test_a_refused_call_is_tried_again_later_by_us_alone(self, ada: App, wire: Wire, error: str) -> None:
         wire.ses_will_answer(429, error)
@@ -242,6 +244,15 @@ class TestWorkers:
         follow_up_all(ada, JOINED + timedelta(hours=1))
         assert not ada.store.settle(held, SendStatus.SENT, JOINED)
         assert line(ada).status == SendStatus.PARKED
+
+    def test_who_comes_back_after_the_lease_cannot_settle_another_s_claim(self, ada: App) -> None:
+        held = self.held_by_another(ada)
+        assert ada.store.settle(held, SendStatus.DEFERRED, JOINED, until=JOINED)
+        newer = held.model_copy(update={"token": "newer"})
+        assert ada.store.claim(newer) is None
+        assert not ada.store.settle(held, SendStatus.DEFERRED, JOINED, until=JOINED)
+        assert line(ada).status == SendStatus.CLAIMED
+        assert ada.store.settle(newer, SendStatus.SENT, JOINED)
 
     def test_a_failure_before_the_handover_gives_the_claim_back(self, ada: App) -> None:
         ada.mails = Mails(Path("/nowhere"))

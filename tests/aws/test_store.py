@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from shared.app import App
 from shared.model import Identity, Member, SendId, SendStatus
 from shared.store import keys
@@ -12,6 +14,7 @@ from tests.builders import JOINED, a_member, a_send, an_enrolment, at, joined, p
 
 
 class TestLog:
+    @pytest.mark.shows(1, 3)
     def test_an_event_is_logged_once_however_often_it_comes(self, app: App) -> None:
         assert [app.store.log([posted()]) for _ in range(3)] == [1, 0, 0]
 
@@ -25,10 +28,35 @@ class TestLog:
         assert app.store.log([like]) == 1
         assert app.store.log([later]) == 0
 
+    @pytest.mark.shows(18)
     def test_an_old_event_told_today_is_kept_as_long_as_any(self, app: App) -> None:
         app.store.log([posted(at=at("2025-01-01T00:00Z")).model_copy(update={"received_at": JOINED})])
         items = app.store._client.scan(TableName=app.settings.table)["Items"]
         assert [int(item["expires_at"]["N"]) for item in items] == [int((JOINED + timedelta(days=400)).timestamp())]
+
+    def test_what_came_between_two_moments_is_found_whenever_it_had_happened(self, app: App) -> None:
+        came = {
+            "before": JOINED - timedelta(seconds=1),
+            "first": JOINED,
+            "historic": JOINED,
+            "tomorrow's": JOINED,
+            "over midnight": JOINED + timedelta(hours=12),
+            "after": JOINED + timedelta(hours=12, seconds=1),
+        }
+        happened = came | {
+            "historic": JOINED - timedelta(days=900),
+            "tomorrow's": JOINED + timedelta(days=1),
+            "over midnight": JOINED + timedelta(hours=11),
+        }
+        app.store.log([posted(id=name, received_at=came[name], at=happened[name]) for name in came])
+        entries = app.store.received(JOINED, JOINED + timedelta(hours=12))
+        found = [entry["sk"]["S"].rpartition("#")[2] for entry in entries]
+        assert sorted(found) == ["first", "historic", "over midnight", "tomorrow's"]
+
+    def test_what_came_on_its_own_day_costs_no_place_in_the_index(self, app: App) -> None:
+        app.store.log([posted(), posted(id="slack:2", at=JOINED - timedelta(days=1), received_at=JOINED)])
+        index = app.store._client.scan(TableName=app.settings.table, IndexName="late")["Items"]
+        assert [item["came_in"]["S"] for item in index] == ["2030-01-01T12"]
 
     def test_one_person_s_day_reads_back_as_it_was_logged(self, app: App) -> None:
         mine, other = posted(), posted(id="slack:Ev3", actor="U10")

@@ -8,14 +8,18 @@ import sys
 from importlib.util import MAGIC_NUMBER, cache_from_source
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
+from botocore.session import Session
 
-from infra import ROOT, bundle, mails
+from infra import ROOT, bundle, mails, sizes
 from infra.local.assembly import synthesise
 from shared import playbook
 from shared.errors import FlywheelError
 from shared.playbook import Playbook
+from tests.infra.conftest import Template
+from tests.infra.test_template import functions
 
 UNCHECKED_HASH = 1
 """The flags of byte code that is bound to its source by a hash, which is never compared (PEP 552)."""
@@ -25,9 +29,10 @@ import importlib, json, sys
 from pathlib import Path
 layers, code, left_out, services = sys.argv[1].split(","), sys.argv[2], sys.argv[3].split(","), sys.argv[4:]
 sys.path += [*layers, code]
-import boto3
-session = boto3.Session("id", "key", region_name="eu-west-1")
-clients = [session.client(service).meta.service_model.service_name for service in services]
+from botocore.session import Session
+session = Session()
+session.set_credentials("id", "key")
+clients = {name: session.create_client(name, region_name="eu-west-1").meta.endpoint_url for name in services}
 names = [".".join(file.relative_to(code).with_suffix("").parts) for file in sorted(Path(code).rglob("*.py"))]
 names = [name for name in names if name not in left_out]
 for name in names:
@@ -68,7 +73,7 @@ def test_bundle_imports_alone_and_makes_all_clients(code: bundle.Asset, layer: b
     ran = isolated(IMPORT_EVERYTHING, *places, ",".join(DRAWING), *sorted(bundle.SERVICES))
     assert ran.returncode == 0, ran.stderr
     found = json.loads(ran.stdout)
-    assert found["clients"] == sorted(bundle.SERVICES)
+    assert found["clients"] == {name: stock(name).meta.endpoint_url for name in bundle.SERVICES}
     assert found["modules"] >= 30
     assert not {"aws_cdk", "constructs", "infra", "tests", "yaml", "mjml", "css_inline"} & set(found["roots"])
 
@@ -83,13 +88,32 @@ def test_every_chart_is_drawn_with_what_the_layers_hold(
     assert "Unable to import" not in ran.stderr
 
 
-def test_a_function_with_all_its_layers_fits_lambda_with_room(
-    code: bundle.Asset, layer: bundle.Asset, drawing: bundle.Asset
+def built_for_lambda() -> list[bundle.Asset]:
+    """The layers for Lambda as they were built here last, which needs a network."""
+    kinds = [sorted((bundle.BUILD / f"{name}-lambda").glob("*.zip"), key=age) for name in ("layer", "report")]
+    return [bundle.Asset(one[-1].parent.name, one[-1].with_suffix(""), one[-1].stem) for one in kinds if one]
+
+
+def age(file: Path) -> float:
+    return file.stat().st_mtime
+
+
+@pytest.mark.parametrize("machine", ["host", "lambda"])
+def test_every_function_unpacks_no_more_than_it_may(
+    machine: str, code: bundle.Asset, layer: bundle.Asset, drawing: bundle.Asset
 ) -> None:
-    unpacked = sum(
-        file.stat().st_size for asset in (code, layer, drawing) for file in asset.folder.rglob("*") if file.is_file()
-    )
-    assert unpacked <= 200e6
+    layers = [layer, drawing] if machine == "host" else built_for_lambda()
+    if len(layers) < 2:
+        pytest.skip("the layers for Lambda were not built here: make sizes")
+    found = sizes.unpacked(code, *layers)
+    assert len(found) == len(list((ROOT / "functions").glob("*.py"))) - 1
+    assert {name: size for name, size in found.items() if size > sizes.most(name)} == {}
+    assert found[sizes.DRAWS] > sizes.MOST  # or the layer to draw with is not counted
+
+
+def test_only_the_function_with_the_larger_limit_draws(template: Template) -> None:
+    layers = {name: len(properties["Layers"]) for name, properties in functions(template).items()}
+    assert {name for name, count in layers.items() if count > 1} == {sizes.DRAWS}
 
 
 @pytest.mark.parametrize("asset", ["code", "layer", "drawing"])
@@ -113,6 +137,34 @@ def test_compiled_playbook_reads_back_the_same(code: bundle.Asset) -> None:
     assert compiled == playbook.load(ROOT / "playbook.yaml")
 
 
+def stock(service: str) -> Any:
+    """A client of botocore as it is installed here, with all that it describes."""
+    session = Session()
+    session.set_credentials("id", "key")
+    return session.create_client(service, region_name="eu-west-1")
+
+
+def test_what_the_layer_describes_is_as_it_was_but_for_the_prose(layer: bundle.Asset) -> None:
+    models = list((layer.folder / "python" / "botocore" / "data").rglob("service-2.json"))
+    assert len(models) >= len(bundle.SERVICES)
+    for file in models:
+        text = file.read_text(encoding="utf-8")
+        model = json.loads(text)
+        assert '"documentation":"' not in text
+        whole = Session().get_service_model(file.parts[-3], file.parts[-2])
+        assert model["operations"].keys() == set(whole.operation_names)
+        assert model["shapes"].keys() == set(whole.shape_names)
+
+
+def test_the_layer_knows_every_region_but_only_our_services(layer: bundle.Asset) -> None:
+    described = json.loads((layer.folder / "python" / "botocore" / "data" / "endpoints.json").read_text("utf-8"))
+    whole = Session().get_component("data_loader").load_data("endpoints")
+    assert [one["regions"] for one in described["partitions"]] == [one["regions"] for one in whole["partitions"]]
+    ours = {name for one in described["partitions"] for name in one["services"]}
+    assert {"dynamodb", "email", "states"} <= ours
+    assert not {"ec2", "s3"} & ours
+
+
 def test_layer_describes_only_services_we_call(layer: bundle.Asset) -> None:
     described = layer.folder / "python" / "botocore" / "data"
     assert {place.name for place in described.iterdir() if place.is_dir()} == bundle.SERVICES
@@ -120,9 +172,7 @@ def test_layer_describes_only_services_we_call(layer: bundle.Asset) -> None:
 
 def test_every_client_that_the_code_makes_is_described() -> None:
     sources = [*(ROOT / "shared").rglob("*.py"), *(ROOT / "functions").rglob("*.py")]
-    made = {
-        name for file in sources for name in re.findall(r'boto3\.client\("(\w+)"', file.read_text(encoding="utf-8"))
-    }
+    made = {name for file in sources for name in re.findall(r'client\("(\w+)"', file.read_text(encoding="utf-8"))}
     assert {"dynamodb", "sqs"} <= made
     assert made <= bundle.SERVICES
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from shared.largedays import SHARDS
 from shared.store import keys
 from tests.infra.conftest import Template
@@ -42,6 +44,14 @@ def test_the_machine_may_invoke_that_function_and_nothing_else(template: Templat
     assert allowed["Resource"] == {"Fn::GetAtt": [rollup_function(template), "Arn"]}
 
 
+def test_a_shard_that_runs_out_of_its_time_fails_before_the_run_does(template: Template) -> None:
+    definition = json.loads(machine(template)["DefinitionString"])
+    again = definition["States"]["Whole"]["Retry"][0]
+    waits = sum(again["IntervalSeconds"] * again["BackoffRate"] ** attempt for attempt in range(again["MaxAttempts"]))
+    longest = (again["MaxAttempts"] + 1) * functions(template)["metrics_rollup"]["Timeout"] + waits
+    assert longest < definition["TimeoutSeconds"]
+
+
 def test_that_function_alone_may_start_the_machine_and_nothing_else(template: Template) -> None:
     assert [name for name in functions(template) if actions_of(template, name, "states")] == ["metrics_rollup"]
     (allowed,) = [one for _, one in grants(template) if "states:StartExecution" in listed(one["Action"])]
@@ -63,11 +73,14 @@ def test_a_tick_has_the_time_and_the_processor_to_measure(template: Template) ->
     assert (function["Timeout"], function["MemorySize"]) == (900, 1769)
 
 
-def test_a_run_that_fails_raises_an_alarm(template: Template, other_template: Template) -> None:
+@pytest.mark.parametrize("how", ["Failed", "TimedOut"])
+def test_a_run_that_ends_without_its_figures_raises_an_alarm(
+    template: Template, other_template: Template, how: str
+) -> None:
     for one in (template, other_template):
-        alarms = [
+        [alarm] = [
             alarm
-            for alarm in of_type(one, "AWS::CloudWatch::Alarm").values()
-            if alarm["MetricName"] == "ExecutionsFailed"
+            for name, alarm in of_type(one, "AWS::CloudWatch::Alarm").items()
+            if name.startswith(f"LargeDays{how}")
         ]
-        assert len(alarms) == 1
+        assert (alarm["MetricName"], alarm["Threshold"]) == (f"Executions{how}", 1)

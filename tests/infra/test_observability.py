@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from infra import ROOT
-from tests.infra.conftest import Template
+from infra import ROOT, budget
+from tests.infra.conftest import EVERYTHING_CHOSEN, Template
 from tests.infra.test_template import functions, of_type
 from tests.unit.test_docs import quoted, rows, section
 
@@ -31,8 +31,37 @@ def runbook(alarm: dict[str, Any]) -> str:
 
 def test_every_alarm_leads_to_a_runbook_that_is_there(template: Template) -> None:
     found = alarms(template)
-    assert len(found) >= 18
+    assert len(found) >= 21
     assert [name for name, one in found.items() if not (RUNBOOKS / f"{runbook(one)}.md").exists()] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "page"),
+    [
+        ("DeadLog", "dead-letters"),
+        ("AgendaOverdue", "overdue"),
+        ("StreamAge", "stream-age"),
+        ("LedgerImbalance", "ledger-imbalance"),
+        ("MailsRefused", "parked-mails"),
+        ("MailsInDoubt", "parked-mails"),
+        ("Bounces", "reputation"),
+        ("Complaints", "reputation"),
+        ("BreakerTripped", "breaker-tripped"),
+        ("RollupMissing", "rollup-missing"),
+    ],
+)
+def test_whatever_calls_for_a_person_has_an_alarm_and_its_runbook(template: Template, name: str, page: str) -> None:
+    assert runbook(alarms(template)[name]) == page
+
+
+def test_spending_is_told_to_the_topic_with_its_runbook(other_template: Template) -> None:
+    [made] = of_type(other_template, "AWS::Budgets::Budget").values()
+    told = {one["Address"] for teller in made["NotificationsWithSubscribers"] for one in teller["Subscribers"]}
+    assert told == {EVERYTHING_CHOSEN["alarm_topic_arn"]}
+    [page] = re.findall(r"docs/runbooks/([a-z-]+)\.md$", made["Budget"]["BudgetName"])
+    assert (RUNBOOKS / f"{page}.md").exists()
+    # What AWS Budgets takes for a name.
+    assert re.fullmatch(r"(?![^:\\]*/action/)[^:\\]{1,100}", made["Budget"]["BudgetName"])
 
 
 def test_every_alarm_has_a_row_with_its_runbook_and_no_other(template: Template) -> None:
@@ -44,7 +73,7 @@ def test_every_alarm_has_a_row_with_its_runbook_and_no_other(template: Template)
 
 
 def test_every_runbook_is_reached_by_an_alarm_or_by_doctor(template: Template) -> None:
-    by_alarm = {runbook(one) for one in alarms(template).values()}
+    by_alarm = {runbook(one) for one in alarms(template).values()} | {budget.RUNBOOK}
     findings = (ROOT / "infra" / "findings.py").read_text(encoding="utf-8")
     pages = {page.stem for page in RUNBOOKS.glob("*.md")}
     assert by_alarm <= pages
@@ -64,10 +93,12 @@ def test_figures_that_are_watched_are_figures_that_are_written(template: Templat
     for one in ours:
         service = {dimension["Name"]: dimension["Value"] for dimension in one["Dimensions"]}["service"]
         assert f'"{one["MetricName"]}"' in code[service]
-    assert {one["MetricName"] for one in ours} == {"DaysRolled", "MarketingPaused", "Mails", "SendsParked"}
+    assert {one["MetricName"] for one in ours} == {
+        *("DaysRolled", "MarketingPaused", "Mails", "OldestOverdue", "SendsParked", "SendsStuck")
+    }
 
 
-@pytest.mark.parametrize("tick", ["onboarding", "mailfollowups", "referralrewards", "reengagement"])
+@pytest.mark.parametrize("tick", ["onboarding", "mailfollowups", "referralrewards", "reengagement", "watch"])
 def test_a_tick_that_does_not_come_is_an_alarm(template: Template, tick: str) -> None:
     alarm = alarms(template)[f"Overdue{tick}"]
     assert (alarm["MetricName"], alarm["TreatMissingData"]) == ("Invocations", "breaching")

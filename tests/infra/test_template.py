@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infra import ROOT, bundle, letters
+from infra import ROOT, bundle, doctor, letters
 from shared.app import Settings
 from shared.store.sends import LINE
 from tests.infra.conftest import Template
@@ -85,6 +85,18 @@ def test_agenda_index_is_sparse_by_key(template: Template) -> None:
     assert index["Projection"] == {"ProjectionType": "ALL"}
 
 
+def test_late_events_are_found_by_when_they_came(template: Template) -> None:
+    (table,) = of_type(template, "AWS::DynamoDB::Table").values()
+    (index,) = [one for one in table["GlobalSecondaryIndexes"] if one["IndexName"] == "late"]
+    assert [key["AttributeName"] for key in index["KeySchema"]] == ["came_in", "sk"]
+    assert index["Projection"] == {"ProjectionType": "KEYS_ONLY"}
+
+
+def test_the_stack_names_all_of_its_functions(template: Template) -> None:
+    named = {part["Ref"] for part in template["Outputs"]["Functions"]["Value"]["Fn::Join"][1] if part != ","}
+    assert named == of_type(template, "AWS::Lambda::Function").keys()
+
+
 def test_the_ledger_by_day_holds_what_is_read_of_it_and_no_more(template: Template) -> None:
     (table,) = of_type(template, "AWS::DynamoDB::Table").values()
     (index,) = [one for one in table["GlobalSecondaryIndexes"] if one["IndexName"] == "sends"]
@@ -120,6 +132,62 @@ def test_whatever_fails_ends_in_a_dead_letter_queue(template: Template) -> None:
     assert {json.dumps({"Fn::GetAtt": [one["FunctionName"]["Ref"], "Arn"]}) for one in asynchronous} == targets
 
 
+DELIVERS = {
+    "AWS::Lambda::EventSourceMapping": "a stream's has its own queue, and a queue has one for its dead letters",
+    "AWS::Lambda::EventInvokeConfig": "has a queue for what its function failed at",
+    "AWS::Events::Rule": "each target has a queue",
+    "AWS::Scheduler::Schedule": "its target has a queue",
+    "AWS::ApiGatewayV2::Integration": "answers whoever asked, who tries again",
+    "AWS::StepFunctions::StateMachine": "the day stays marked, so the next tick tries again; an alarm tells",
+    "AWS::SES::ConfigurationSetEventDestination": "SES hands over to the bus, and has no queue for what it cannot",
+}
+"""Everything that hands something on, and what becomes of what it cannot hand on."""
+
+HOLDS = {
+    *("AWS::ApiGatewayV2::Api", "AWS::ApiGatewayV2::ApiMapping", "AWS::ApiGatewayV2::DomainName"),
+    *("AWS::ApiGatewayV2::Route", "AWS::ApiGatewayV2::Stage", "AWS::Budgets::Budget", "AWS::CloudWatch::Alarm"),
+    *("AWS::CloudWatch::Dashboard", "AWS::DynamoDB::Table", "AWS::Events::EventBus", "AWS::IAM::Policy"),
+    *("AWS::IAM::Role", "AWS::Lambda::Function", "AWS::Lambda::LayerVersion", "AWS::Lambda::Permission"),
+    *("AWS::Logs::LogGroup", "AWS::SES::ConfigurationSet", "AWS::SQS::Queue", "AWS::SQS::QueuePolicy"),
+    "AWS::SecretsManager::Secret",
+}
+"""Everything that hands on nothing by itself."""
+
+BY_ITSELF = {"apigateway.amazonaws.com": False, "events.amazonaws.com": True}
+"""Who may invoke a function, and whether they do so without waiting for its answer; schedules have a role of theirs."""
+
+
+def test_nothing_hands_on_what_no_rule_of_dead_letters_knows(template: Template, other_template: Template) -> None:
+    found = {one["Type"] for each in (template, other_template) for one in each["Resources"].values()}
+    assert found == DELIVERS.keys() | HOLDS
+
+
+def test_who_is_invoked_without_being_waited_for_has_a_queue(template: Template) -> None:
+    permissions = list(of_type(template, "AWS::Lambda::Permission").values())
+    assert {one["Principal"] for one in permissions} == BY_ITSELF.keys()
+    invoked = {one["FunctionName"]["Fn::GetAtt"][0] for one in permissions if BY_ITSELF[one["Principal"]]}
+    schedules = of_type(template, "AWS::Scheduler::Schedule").values()
+    invoked |= {one["Target"]["Arn"]["Fn::GetAtt"][0] for one in schedules}
+    with_queue = {one["FunctionName"]["Ref"] for one in of_type(template, "AWS::Lambda::EventInvokeConfig").values()}
+    assert invoked == with_queue
+
+
+def test_whatever_is_given_up_is_where_the_command_looks(template: Template) -> None:
+    """Each way of failing ends in a queue that `flywheel dead` reads, and it reads none that nothing ends in."""
+    streams = of_type(template, "AWS::Lambda::EventSourceMapping").values()
+    asynchronous = of_type(template, "AWS::Lambda::EventInvokeConfig").values()
+    queues = of_type(template, "AWS::SQS::Queue")
+    given = [one["EventSourceArn"]["Fn::GetAtt"][0] for one in streams if "StartingPosition" not in one]
+    ends = [queues[name]["RedrivePolicy"]["deadLetterTargetArn"] for name in given]
+    ends += [one["DestinationConfig"]["OnFailure"]["Destination"] for one in streams if "StartingPosition" in one]
+    ends += [one["DestinationConfig"]["OnFailure"]["Destination"] for one in asynchronous]
+    ends += [one["Target"]["DeadLetterConfig"]["Arn"] for one in of_type(template, "AWS::Scheduler::Schedule").values()]
+    rules = [one for rule in of_type(template, "AWS::Events::Rule").values() for one in rule["Targets"]]
+    ends += [one["DeadLetterConfig"]["Arn"] for one in rules]
+    read = {template["Outputs"][f"{queue}QueueUrl"]["Value"]["Ref"] for queue in letters.QUEUES}
+    assert {one["Fn::GetAtt"][0] for one in ends} == read
+
+
 @pytest.mark.parametrize(("queue", "worker"), [("Mail", "mailer"), ("Reward", "reward_notices")])
 def test_a_queue_outlasts_its_worker(template: Template, queue: str, worker: str) -> None:
     (found,) = [
@@ -128,6 +196,25 @@ def test_a_queue_outlasts_its_worker(template: Template, queue: str, worker: str
         if name.startswith(f"{queue}Queue") and "RedrivePolicy" in one
     ]
     assert found["VisibilityTimeout"] >= 6 * functions(template)[worker]["Timeout"]
+
+
+def test_a_mailer_is_given_what_it_takes_to_use_all_of_its_rate(template: Template) -> None:
+    (queue,) = [
+        name
+        for name, one in of_type(template, "AWS::SQS::Queue").items()
+        if name.startswith("MailQueue") and "RedrivePolicy" in one
+    ]
+    (mapping,) = [
+        one
+        for one in of_type(template, "AWS::Lambda::EventSourceMapping").values()
+        if one["EventSourceArn"] == {"Fn::GetAtt": [queue, "Arn"]}
+    ]
+    mailer = functions(template)["mailer"]
+    told = mailer["Environment"]["Variables"]
+    assert (mapping["BatchSize"], mapping["MaximumBatchingWindowInSeconds"]) == (100, 1)
+    assert mapping["ScalingConfig"]["MaximumConcurrency"] == int(told["FLYWHEEL_MAILER_WORKERS"])
+    assert int(told["FLYWHEEL_MAILS_AT_ONCE"]) >= 200 * 0.1  # 200 a second, each a tenth of a second in hand
+    assert mailer["MemorySize"] == 1769
 
 
 def test_rewards_are_told_a_few_at_once(template: Template) -> None:
@@ -169,6 +256,12 @@ def test_schedules_pass_their_own_time(template: Template) -> None:
         told = json.loads(schedule["Target"]["Input"])
         assert told.pop("scheduled_time") == "<aws.scheduler.scheduled-time>"
         assert set(told) <= {"kind"}
+
+
+def test_doctor_expects_the_schedules_and_mappings_that_there_are(template: Template) -> None:
+    kinds = [json.loads(one["Target"]["Input"]) for one in of_type(template, "AWS::Scheduler::Schedule").values()]
+    assert sum("kind" not in told for told in kinds) == doctor.TICKS
+    assert len(of_type(template, "AWS::Lambda::EventSourceMapping")) == doctor.MAPPINGS
 
 
 def test_every_report_of_the_playbook_has_its_schedule_in_its_zone(template: Template) -> None:

@@ -81,11 +81,16 @@ def test_it_ends_when_its_starter_is_killed() -> None:
 def test_schedules_fire_only_when_told(stack: LocalStack) -> None:
     schedules = stack.schedules()
     states = {stack.scheduler.get_schedule(Name=schedule.name)["State"] for schedule in schedules}
-    hourly, quarters = "cron(7 * * * ? *)", "cron(0/15 * * * ? *)"
+    hourly, quarters = ["cron(7 * * * ? *)", "cron(10 * * * ? *)"], "cron(0/15 * * * ? *)"
     reports = ["cron(0 8 * * ? *)", "cron(0 8 1 * ? *)", "cron(0 8 ? * MON *)"]
-    ticks = ["rate(1 minute)", "rate(1 minute)", "rate(5 minutes)", hourly, quarters]
+    ticks = ["rate(1 minute)", "rate(1 minute)", "rate(5 minutes)", *hourly, quarters]
     assert sorted(schedule.expression for schedule in schedules) == sorted([*reports, *ticks])
     assert states == {"DISABLED"}
+
+
+def test_an_idle_stack_is_looked_through_without_a_failure(stack: LocalStack) -> None:
+    [watch] = [schedule for schedule in stack.schedules() if "watch" in schedule.name]
+    assert stack.fire(watch, datetime(2026, 3, 2, 9, tzinfo=UTC)) is None
 
 
 def test_a_failing_function_raises_with_its_log(stack: LocalStack) -> None:

@@ -1,46 +1,124 @@
-"""`make proof`: every flow struck at every call, as a table, and in out/proof.json for machines.
+"""`make proof`: flows struck at every call, months by seeds, guards taken away; as tables, and in out/proof.json.
 
-Arguments: where to write it to, and the names of flows when not all are wanted.
+Arguments: `--out FILE`, `--seeds FIRST COUNT`, and the parts when not all are wanted: `flows`, `seeds`, `mutants`.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from itertools import chain
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
-from tests.proof.exhaustive import prove
+from tests.proof.classes import classes
 from tests.proof.flows import FLOWS
-from tests.proof.house import opened
-from tests.proof.verdicts import summary
+from tests.proof.meetings import MEETINGS
+from tests.proof.mutants import MUTANTS, TESTS
+from tests.proof.work import Found, hunt, months, strike
 
 OUT = Path("out") / "proof.json"
+SEEDS = 200
+A_SHARE = 10
+"""Seeds that a process takes at a time."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Prove, print, write; 0 when nothing is violated."""
-    out = Path(arguments[0]) if arguments else OUT
-    flows = flows_proved(arguments[1:] or list(FLOWS))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps({"flows": flows}, indent=2) + "\n", encoding="utf-8")
-    return int(any(one["violations"] for one in flows.values()))
+    """Prove, print, write; 0 when nothing is violated and every guard was found missing."""
+    asked = _asked(arguments)
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as processes:
+
+        def side_by_side(work: Callable[..., Any], items: Iterable[Any]) -> Iterator[Any]:
+            for done in as_completed([processes.submit(work, item) for item in items]):
+                yield done.result()
+
+        found: dict[str, Any] = {}
+        if "flows" in asked.parts:
+            found["flows"] = _flows(side_by_side(strike, (*FLOWS, *MEETINGS)))
+        if "seeds" in asked.parts:
+            first, count = asked.seeds
+            shares = [range(at, min(at + A_SHARE, first + count)) for at in range(first, first + count, A_SHARE)]
+            found["seeds"] = _seeds(side_by_side(months, shares))
+        if "mutants" in asked.parts:
+            found["mutants"] = _mutants(side_by_side(hunt, _shares_of_guards()))
+    found["classes"] = {"total": len(list(classes())), "shown": sum(bool(one.shown) for one in classes())}
+    asked.out.parent.mkdir(parents=True, exist_ok=True)
+    asked.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    return int(not _all_well(found))
 
 
-def flows_proved(names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """These flows, exhaustively; five violations of one are enough to look at."""
-    print(f"{'flow':28} {'calls':>6} {'points':>7} {'violations':>11}")
-    found = {}
-    with opened() as house:
-        for name in names:
-            proof = prove(FLOWS[name], house, at_most=5)
-            print(f"{name:28} {proof.calls:6} {proof.points:7} {len(proof.violations):11}", flush=True)
-            for where, what in proof.violations:
-                print(f"    {where}", *summary(what), sep="\n        ")
-            counts = {"calls": proof.calls, "points": proof.points, "violations": len(proof.violations)}
-            found[name] = counts | {"found": [f"{where}: {summary(what)}" for where, what in proof.violations]}
-    return found
+def _shares_of_guards() -> Iterator[list[int]]:
+    """All whose lack tests show in one share, for a process that has them loaded; each of the others in its own."""
+    by_tests = [number for number, mutant in enumerate(MUTANTS) if mutant.by.startswith(TESTS)]
+    yield by_tests
+    yield from ([number] for number in range(len(MUTANTS)) if number not in by_tests)
+
+
+def _asked(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="make proof", description=__doc__)
+    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--seeds", type=int, nargs=2, default=(1, SEEDS), metavar=("FIRST", "COUNT"))
+    parser.add_argument("parts", nargs="*", default=["flows", "seeds", "mutants"])
+    asked = parser.parse_args(arguments)
+    if unknown := set(asked.parts) - {"flows", "seeds", "mutants"}:
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; there are flows, seeds and mutants")
+    return asked
+
+
+def _all_well(found: dict[str, Any]) -> bool:
+    mutants = found.get("mutants", {"total": 0, "found": 0})
+    violated = sum(
+        one["violations"] for one in (*found.get("flows", {}).values(), found.get("seeds", {"violations": 0}))
+    )
+    return not violated and mutants["total"] == mutants["found"]
+
+
+def _flows(proofs: Iterable[Found]) -> dict[str, Any]:
+    """Every call of every flow, with every fault."""
+    print(f"{'flow':38} {'calls':>6} {'points':>7} {'violations':>11}", flush=True)
+    told: dict[str, Any] = {}
+    for one in proofs:
+        print(f"{one.name:38} {one.counts['calls']:6} {one.counts['points']:7} {len(one.wrong):11}", flush=True)
+        for line in one.wrong:
+            print(f"    {line}")
+        told[one.name] = {**one.counts, "violations": len(one.wrong), "found": one.wrong}
+    print(f"{'':38} {'':6} {sum(one['points'] for one in told.values()):7} points were tried\n", flush=True)
+    return told
+
+
+def _seeds(shares: Iterable[list[Found]]) -> dict[str, Any]:
+    """Months of a small community, many faults at once."""
+    struck: Counter[str] = Counter()
+    failed: dict[str, list[str]] = {}
+    run = 0
+    for share in shares:
+        for one in share:
+            run += 1
+            struck.update(one.counts)
+            if one.wrong:
+                failed[one.name] = one.wrong
+                print(f"seed {one.name} is violated; again, with what happened: make soak SEEDS={one.name}:1")
+                print(*(f"    {line}" for line in (*one.wrong[:5], *one.trace[-12:])), sep="\n", flush=True)
+    print(f"{run} seeds, {sum(struck.values())} faults, {len(failed)} seeds violated")
+    print("    " + ", ".join(f"{name.lower().replace('_', ' ')} {count}" for name, count in sorted(struck.items())))
+    print(flush=True)
+    return {"run": run, "violations": len(failed), "faults": dict(struck), "found": failed}
+
+
+def _mutants(shares: Iterable[list[Found]]) -> dict[str, Any]:
+    """Guards that are taken away: by whom each is found missing."""
+    print(f"{'guard that is taken away':44} found missing by", flush=True)
+    told = {}
+    for one in chain.from_iterable(shares):
+        print(f"{one.name:44} {one.wrong[0] if one.wrong else 'NOBODY'}", flush=True)
+        told[one.name] = one.wrong[0] if one.wrong else None
+    return {"total": len(told), "found": sum(one is not None for one in told.values()), "by": told}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What all worlds of a run share: moto, one client a service, compiled mails, secrets, and stubs of SES and our bus."""
+"""What all worlds of a run share: one client a service, compiled mails, secrets, and who answers in AWS's place."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ import tempfile
 import types
 import warnings
 from base64 import b64encode
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, cast
 from unittest.mock import patch
-from uuid import uuid4
 
 import boto3
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
-from moto import mock_aws
+from botocore.useragent import UserAgentString
 
 from functions import (
+    links,
     mail_feedback,
     mail_followups,
     mailer,
@@ -38,52 +37,68 @@ from functions import (
     webhooks,
 )
 from infra.mails import compile_mails
-from shared.app import App
+from shared.app import App, client, session
 from shared.charts import png
 from shared.mail import Mails
 from shared.pages import Pages
 from tests.builders import ROOT
 from tests.golden import SECRETS
-from tests.proof.faults import Faults
+from tests.proof.dynamo import Canned, Dynamo, answered_by
+from tests.proof.faults import Answer, Faults
 from tests.receiver import Receiver, receiving
+
+OF_THE_TABLE = (
+    *("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem"),
+    *("GetItem", "BatchGetItem", "Query", "Scan"),
+)
 
 FUNCTIONS = {
     one.__name__.rpartition(".")[2]: one
     for one in (
-        *(mail_feedback, mail_followups, mailer, manager_report, metrics_rollup, onboarding),
+        *(links, mail_feedback, mail_followups, mailer, manager_report, metrics_rollup, onboarding),
         *(react, reengagement, referral_rewards, reward_notices, webhooks),
     )
 }
 
 
-class _Canned(AWSResponse):  # type: ignore[misc, unused-ignore]
-    def __init__(self, told: object) -> None:
-        super().__init__("https://aws.example.com", 200, {"content-type": "application/json"}, None)  # type: ignore[arg-type]
-        self._content = json.dumps(told).encode()
-
-
 @dataclass
 class Outside:
-    """What others were told by us: mails that SES accepted, by the tag of their intent, and events of our bus."""
+    """What others were told by us: mails that SES accepted, by the tag of their intent; events of our bus; messages.
+
+    `part(n)`: how many of n messages a queue takes at once. `taken` is told of each mail that SES takes.
+    """
 
     accepted: Counter[str] = field(default_factory=Counter)
     message_ids: dict[str, str] = field(default_factory=dict)
     on_bus: Counter[str] = field(default_factory=Counter)
+    queued: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    part: Callable[[int], int] = lambda count: count
+    taken: Callable[[str], None] = lambda _: None
 
     def accept(self, request: AWSPreparedRequest) -> AWSResponse:
         """SES takes a mail."""
         told = json.loads(cast("bytes", request.body))
         [tag] = [one["Value"] for one in told["EmailTags"] if one["Name"] == "send"]
         self.accepted[tag] += 1
+        self.taken(tag)
         number = self.accepted.total()
         self.message_ids[f"ses-{number}"] = tag
-        return _Canned({"MessageId": f"ses-{number}"})
+        return Canned({"MessageId": f"ses-{number}"})
 
     def put_events(self, request: AWSPreparedRequest) -> AWSResponse:
         """Our bus takes events."""
         entries = json.loads(cast("bytes", request.body))["Entries"]
         self.on_bus.update(json.loads(entry["Detail"])["id"] for entry in entries)
-        return _Canned({"FailedEntryCount": 0, "Entries": [{"EventId": "e"} for _ in entries]})
+        return Canned({"FailedEntryCount": 0, "Entries": [{"EventId": "e"} for _ in entries]})
+
+    def enqueue(self, request: AWSPreparedRequest) -> AWSResponse:
+        """A queue takes messages, not always all of them."""
+        told = json.loads(cast("bytes", request.body))
+        done = self.part(len(told["Entries"]))
+        self.queued[told["QueueUrl"]] += [entry["MessageBody"] for entry in told["Entries"][:done]]
+        failed = [{"Id": one["Id"], "Code": "InternalError", "SenderFault": False} for one in told["Entries"][done:]]
+        taken = [{"Id": one["Id"], "MessageId": "m", "MD5OfMessageBody": ""} for one in told["Entries"][:done]]
+        return Canned({"Successful": taken, "Failed": failed})
 
 
 class _Nowhere(io.StringIO):
@@ -100,15 +115,39 @@ class House:
     mails: Mails
     pages: Pages
     code: Path
-    secrets: dict[str, str]
+    secrets: dict[str, Any]
     receiver: Receiver
-    faults: Faults
-    outside: Outside
+    outside: Outside = field(default_factory=Outside)
+    table: Dynamo = field(default_factory=Dynamo)
     app: Callable[[], App] | None = None
+
+    def __post_init__(self) -> None:
+        answers: dict[str, Answer] = {
+            **dict.fromkeys(OF_THE_TABLE, self._of_the_table),
+            "SendEmail": self._by_outside(Outside.accept),
+            "PutEvents": self._by_outside(Outside.put_events),
+            "SendMessageBatch": self._by_outside(Outside.enqueue),
+            "GetSecretValue": self._tell_secret,
+        }
+        self.faults = Faults(answers)
+        self.client = boto3.client("dynamodb", region_name="eu-west-1")
+        """The table as the outside reaches it: no call of its is ever struck."""
+        answered_by(self.client, self._of_the_table)
+
+    def _of_the_table(self, request: AWSPreparedRequest) -> AWSResponse:
+        return self.table.answer(request)
+
+    def _by_outside(self, way: Callable[[Outside, AWSPreparedRequest], AWSResponse]) -> Answer:
+        """By whoever is outside when it is asked: each world has its own."""
+        return lambda request: way(self.outside, request)
+
+    def _tell_secret(self, request: AWSPreparedRequest) -> AWSResponse:
+        name = json.loads(cast("bytes", request.body))["SecretId"]
+        return Canned({"ARN": name, "Name": name, "SecretString": json.dumps(self.secrets[name])})
 
     def fresh(self) -> None:
         """Nothing has been told to anybody."""
-        self.outside.__init__()  # type: ignore[misc]
+        self.outside = Outside()
         self.receiver.deliveries.clear()
         self.receiver.replies.clear()
 
@@ -118,28 +157,28 @@ def opened() -> Iterator[House]:
     """A house, closed when the block ends."""
     with ExitStack() as stack:
         stack.enter_context(patch.dict(os.environ, _environment()))
-        stack.enter_context(mock_aws())
         loud = logging.getLogger("botocore")
         stack.callback(loud.setLevel, loud.level)
         loud.setLevel(logging.ERROR)  # it tells of every call, to whoever listens at the root
-        stack.enter_context(patch.object(boto3, "client", cache(boto3.client)))
+        for made_before in (client, session):
+            made_before.cache_clear()
+            stack.callback(made_before.cache_clear)
         # The SDK's waits between its attempts are real time, which nothing here is about.
         at_once = types.SimpleNamespace(sleep=lambda _: None)
         stack.enter_context(patch("botocore.endpoint.time", at_once))
+        # What each request costs that no answer here depends on: who we say we are, and a number for the attempt.
+        stack.enter_context(patch.object(UserAgentString, "to_string", lambda _: "proof"))
+        stack.enter_context(patch("botocore.endpoint.uuid", types.SimpleNamespace(uuid4=lambda: "attempt")))
         stack.enter_context(patch("shared.editions.png", _drawn_once(png)))
         code = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         compile_mails(ROOT / "shared" / "mails", code / "mails")
         (code / "pages").symlink_to(ROOT / "shared" / "pages")
-        outside = Outside()
-        faults = Faults({"SendEmail": outside.accept, "PutEvents": outside.put_events})
         house = House(
             mails=Mails(code / "mails"),
             pages=Pages(code / "pages"),
             code=code,
             secrets=_secrets(),
             receiver=stack.enter_context(receiving()),
-            faults=faults,
-            outside=outside,
         )
         _wire(house, stack)
         yield house
@@ -167,17 +206,11 @@ def _drawn_once(draw: Callable[..., bytes]) -> Callable[..., bytes]:
     return once
 
 
-def _secrets() -> dict[str, str]:
-    key = "whsec_" + b64encode(b"the key that signs rewards now.").decode()
-    told: dict[str, dict[str, Any]] = {
+def _secrets() -> dict[str, Any]:
+    return {
         "links": {"current": "1", "1": "a-link-key"},
         "webhook": {platform: [secret] for platform, secret in SECRETS.items()},
-        "rewards": {"current": key},
-    }
-    secrets = boto3.client("secretsmanager")
-    return {
-        name: secrets.create_secret(Name=f"proof-{name}-{uuid4().hex}", SecretString=json.dumps(one))["ARN"]
-        for name, one in told.items()
+        "rewards": {"current": "whsec_" + b64encode(b"the key that signs rewards now.").decode()},
     }
 
 

@@ -68,7 +68,7 @@ def violations(end: End, whole: End, *, ses_tells: bool) -> list[str]:
         if end.sends.get(send_id) == SendStatus.PARKED and status == SendStatus.SENT:
             parked.add(send_id)
     for send_id in end.sends:
-        found += _mailed(send_id, end, ses_tells=ses_tells, parked=send_id in parked)
+        found += mailed(send_id, end, ses_tells=ses_tells, parked=send_id in parked)
     about = {SendId.parse(send_id).tag for send_id in parked} | parked
     for key in sorted(end.items.keys() | whole.items.keys()):
         if end.items.get(key) != whole.items.get(key) and not any(one in key for one in about):
@@ -77,7 +77,7 @@ def violations(end: End, whole: End, *, ses_tells: bool) -> list[str]:
     return found
 
 
-def _mailed(send_id: str, end: End, *, ses_tells: bool, parked: bool) -> Iterator[str]:
+def mailed(send_id: str, end: End, *, ses_tells: bool, parked: bool) -> Iterator[str]:
     """What is wrong about one mail, by the promise of its class."""
     accepted, status = end.accepted[SendId.parse(send_id).tag], end.sends[send_id]
     step = SendId.parse(send_id)

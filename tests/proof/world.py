@@ -8,33 +8,35 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterable
-from contextlib import redirect_stdout
+from base64 import b64decode
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any, Self
-from uuid import uuid4
 
-import boto3
-from aws_lambda_powertools.utilities.typing import LambdaContext
-from moto.core.models import DEFAULT_ACCOUNT_ID
-from moto.dynamodb.models import dynamodb_backends
-from moto.sqs.models import sqs_backends
+from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
 
+from functions import mailer, reward_notices
+from infra.local.signing import sign
 from shared.app import App, Settings
 from shared.model import stamp
 from shared.playbook import Playbook
 from shared.ses import Pace
 from shared.store import Store
-from tests.aws.conftest import _create_table
+from tests.golden import SECRETS
+from tests.invocation import Context
+from tests.proof.dynamo import Dynamo, State
 from tests.proof.faults import Death
 from tests.proof.house import FUNCTIONS, House, Outside
 from tests.receiver import Delivery, Reply
 from tests.ses_events import event as golden_event
 
-REGION = "eu-west-1"
+TABLE = "proof"
+QUEUES = {"mail": "https://sqs.example.com/mail", "rewards": "https://sqs.example.com/rewards"}
 MINUTE = timedelta(minutes=1)
 
 REDELIVERED = timedelta(minutes=6)
@@ -56,24 +58,13 @@ TOO_LONG = 400
 """More rounds than any community of these needs to come to rest."""
 
 Item = dict[str, dict[str, Any]]
+Playbooks = Callable[[House], Playbook]
 
 _TOKEN = re.compile(r"token\d+")
 
 
 class Restless(Exception):
     """The machine does not come to rest."""
-
-
-class Context(LambdaContext):
-    """What Lambda tells an invocation: there is plenty of time."""
-
-    def __init__(self) -> None:
-        self._function_name = self._aws_request_id = "here"
-        self._memory_limit_in_mb = 512
-        self._invoked_function_arn = "arn:aws:lambda:eu-west-1:000000000000:function:here"
-
-    def get_remaining_time_in_millis(self) -> int:  # type: ignore[override]
-        return 900_000
 
 
 @dataclass
@@ -85,6 +76,14 @@ class Message:
     received: int = 0
 
 
+@dataclass(frozen=True)
+class Told:
+    """What SES has to tell, and when it does."""
+
+    at: datetime
+    event: dict[str, Any]
+
+
 @dataclass
 class Queues:
     """What waits to be delivered."""
@@ -92,43 +91,49 @@ class Queues:
     mail: list[Message] = field(default_factory=list)
     rewards: list[Message] = field(default_factory=list)
     stream: list[Item] = field(default_factory=list)
-    told: list[dict[str, Any]] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
     later: list[tuple[datetime, str, dict[str, Any]]] = field(default_factory=list)
-    dead: list[str] = field(default_factory=list)
+    dead: list[tuple[str, str]] = field(default_factory=list)
+
+    def copy(self) -> Queues:
+        """The same, to be changed without this one."""
+        mail, rewards = ([replace(message) for message in queue] for queue in (self.mail, self.rewards))
+        return Queues(mail, rewards, list(self.stream), list(self.told), list(self.later), list(self.dead))
 
 
 @dataclass
 class Snapshot:
     """All of a world, to go on from as often as one likes."""
 
-    table: Any
+    table: State
     now: datetime
     queues: Queues
     outside: Outside
     deliveries: list[Delivery]
     replies: list[Reply]
-    known: tuple[set[str], set[str]]
+    known: tuple[int, set[str]]
 
 
 class World:
     """One world at a time: its calls are the ones that are struck."""
 
     def __init__(self, house: House, playbook: Playbook, now: datetime, *, ses_tells: bool = True) -> None:
-        self.house, self.playbook, self.now, self.ses_tells = house, playbook, now, ses_tells
-        self.name = f"proof-{uuid4().hex}"
-        _create_table(self.name)
-        sqs = boto3.client("sqs")
-        self._urls = {
-            kind: sqs.create_queue(QueueName=f"{self.name}-{kind}")["QueueUrl"] for kind in ("mail", "rewards")
-        }
+        self.house, self.playbook, self.now = house, playbook, now
         self.queues = Queues()
+        # What may go wrong with deliveries; as long as nobody says otherwise, nothing does.
         self.shuffled: Callable[[list[Any]], list[Any]] = list
+        self.again: Callable[[], bool] = lambda: False
+        self.late: Callable[[], timedelta] = timedelta
+        self.batch: Callable[[], int] = lambda: 100
+        self.ses_loses: Callable[[], bool] = lambda: not ses_tells
         self.looked_at: Callable[[Callable[[], str]], None] = lambda _: None
         self.began: set[int] = set()
         """The numbers of the calls that were, or would have been, the first of an invocation."""
-        self.store = Store(boto3.client("dynamodb"), self.name)
+        house.table = Dynamo()
+        self.store = Store(house.client, TABLE)
         """The table as the outside reaches it: no call of its is ever struck."""
-        self._known_log: set[str] = set()
+        self.failed_in_a_row: Counter[str] = Counter()
+        self._logged = 0
         self._told_of: set[str] = set()
         self._tokens = count(1)
         house.fresh()
@@ -148,7 +153,6 @@ class World:
     def __exit__(self, *_: object) -> None:
         for client in self._clients:
             self.house.faults.leave(client)
-        dynamodb_backends[DEFAULT_ACCOUNT_ID][REGION].tables.pop(self.name)
 
     # --- beginning again -------------------------------------------------------------------------
 
@@ -160,31 +164,28 @@ class World:
     def snapshot(self) -> Snapshot:
         """How all stands."""
         outside, receiver = self.house.outside, self.house.receiver
-        known = (set(self._known_log), set(self._told_of))
+        known = (self._logged, set(self._told_of))
         told = (deepcopy(outside), list(receiver.deliveries), list(receiver.replies))
-        return Snapshot(deepcopy(self._table), self.now, deepcopy(self.queues), *told, known)
+        return Snapshot(self.house.table.state.copy(), self.now, self.queues.copy(), *told, known)
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from there, in a new process."""
-        backend = dynamodb_backends[DEFAULT_ACCOUNT_ID][REGION]
-        backend.tables[self.name] = deepcopy(snapshot.table)
-        for kind in self._urls:
-            self._arrived(kind)
-        self.now, self.queues = snapshot.now, deepcopy(snapshot.queues)
-        self._known_log, self._told_of = (set(one) for one in snapshot.known)
-        vars(self.house.outside).update(vars(deepcopy(snapshot.outside)))
+        self.house.table.state = snapshot.table.copy()
+        self.now, self.queues = snapshot.now, snapshot.queues.copy()
+        self._logged, self._told_of = snapshot.known[0], set(snapshot.known[1])
+        self.house.outside = deepcopy(snapshot.outside)
         self.house.receiver.deliveries[:] = snapshot.deliveries
         self.house.receiver.replies[:] = snapshot.replies
         self.app = self._a_process()
 
     def _a_process(self) -> App:
         settings = Settings(
-            table=self.name,
-            mail_queue_url=self._urls["mail"],
-            reward_queue_url=self._urls["rewards"],
-            rewards_secret=self.house.secrets["rewards"],
-            webhook_secret=self.house.secrets["webhook"],
-            links_secret=self.house.secrets["links"],
+            table=TABLE,
+            mail_queue_url=QUEUES["mail"],
+            reward_queue_url=QUEUES["rewards"],
+            rewards_secret="rewards",
+            webhook_secret="webhook",
+            links_secret="links",
             event_bus="flywheel",
             links_url="https://links.example.com",
             configuration_set="flywheel",
@@ -199,19 +200,15 @@ class World:
 
     # --- the table, seen from outside ------------------------------------------------------------
 
-    @property
-    def _table(self) -> Any:
-        return dynamodb_backends[DEFAULT_ACCOUNT_ID][REGION].tables[self.name]
-
     def items(self) -> list[Item]:
         """Everything in the table, without a call."""
-        return [item.to_json()["Attributes"] for item in self._table.all_items()]
+        return [plain(item) for item in self.house.table.state.items.values()]
 
     def due(self) -> list[tuple[str, datetime]]:
         """Every item of the agenda: whose, and when it is due."""
         return [
             (item["programme"]["S"], datetime.fromisoformat(item["due_at"]["S"]))
-            for item in self.items()
+            for item in self.house.table.state.items.values()
             if "agenda" in item and "programme" in item
         ]
 
@@ -222,7 +219,7 @@ class World:
         self.began.add(len(self.house.faults.calls) + 1)
         ended, answer = True, None
         try:
-            with redirect_stdout(io.StringIO()):
+            with redirect_stdout(io.StringIO()), _own_batches():
                 answer = FUNCTIONS[function].handler(event, Context())
         except Death:
             ended = False
@@ -230,72 +227,81 @@ class World:
             self.app = self._a_process()
         except Exception:  # noqa: BLE001 - Lambda tells the service that invoked it no more than that either
             ended = False
-        self._collect()
+        self.failed_in_a_row[function] = 0 if ended else self.failed_in_a_row[function] + 1
+        self.collect()
         return ended, answer
 
     def _fingerprint(self) -> str:
         """All that decides what comes from here on: what stands, what waits, what was told; but no token's name."""
-        stands = _TOKEN.sub("", repr(sorted(self.items(), key=lambda item: (item["pk"]["S"], item["sk"]["S"]))))
+        stands = _TOKEN.sub("", repr(sorted(self.house.table.state.items.items())))
         outside, receiver = self.house.outside, self.house.receiver
         ids = [one.headers["webhook-id"] for one in receiver.deliveries]
         told = (outside, sorted(self._told_of), ids, receiver.replies)
         return repr((self.now, stands, self.queues, told))
 
-    def _collect(self) -> None:
+    def collect(self) -> None:
+        """Let what was sent meanwhile arrive."""
         self.queues.mail += [Message(body, self.now) for body in self._arrived("mail")]
         self.queues.rewards += [Message(body, self.now) for body in self._arrived("rewards")]
-        for item in self.items():
-            if item["pk"]["S"].startswith("LOG#") and item["sk"]["S"] not in self._known_log:
-                self._known_log.add(item["sk"]["S"])
-                self.queues.stream.append(item)
+        logged = self.house.table.state.logged
+        self.queues.stream += map(dict, logged[self._logged :])
+        self._logged = len(logged)
         for message_id, tag in self.house.outside.message_ids.items():
             if message_id not in self._told_of:
                 self._told_of.add(message_id)
-                self.queues.told += [self._told(kind, message_id, tag) for kind in ("send", "delivery")]
+                self.queues.told += [self.told(kind, message_id, tag) for kind in ("send", "delivery")]
 
     def _arrived(self, kind: str) -> list[str]:
-        queue = sqs_backends[DEFAULT_ACCOUNT_ID][REGION].queues[f"{self.name}-{kind}"]
-        bodies = [message.body for message in queue._messages]
-        queue._messages.clear()
-        return bodies
+        return self.house.outside.queued.pop(QUEUES[kind], [])
 
-    def _told(self, kind: str, message_id: str, tag: str) -> dict[str, Any]:
+    def told(self, kind: str, message_id: str, tag: str) -> Told:
+        """What SES will tell of a mail, by the name of a golden event."""
         event = deepcopy(golden_event(kind))
         mail = event["detail"]["mail"]
         mail |= {"messageId": message_id, "timestamp": stamp(self.now)}
         mail["tags"]["send"] = [tag]
-        if "delivery" in event["detail"]:
-            event["detail"]["delivery"]["timestamp"] = stamp(self.now)
-        return event
+        for about in ("delivery", "bounce", "complaint"):
+            if about in event["detail"]:
+                event["detail"][about]["timestamp"] = stamp(self.now)
+        return Told(self.now + self.late(), event)
 
     # --- deliveries ------------------------------------------------------------------------------
 
     def deliver(self) -> bool:
         """Deliver what waits, once; whether there was anything."""
-        waited = [self._deliver_stream(), self._deliver_told(), self._deliver_later()]
-        waited += [self._deliver_queue("mailer", self.queues.mail, 10)]
+        waited = [self._deliver_stream(), self.deliver_told(), self._deliver_later()]
+        waited += [self.deliver_mail(10)]
         waited += [self._deliver_queue("reward_notices", self.queues.rewards, 1)]
         return any(waited)
 
     def _deliver_stream(self) -> bool:
-        batch = self.queues.stream[:100]
-        if not batch:
-            return False
+        batch = self.queues.stream[: self.batch()]
+        del self.queues.stream[: len(batch)]
+        done = self.react_to(batch) if batch else 0
+        self.queues.stream[:0] = batch[0 if self.again() else done :]
+        return bool(batch)
+
+    def react_to(self, batch: list[Item]) -> int:
+        """Hand a batch of the stream to `react`; how many of its records, from the first on, need not come again."""
         records = [{"dynamodb": {"SequenceNumber": str(at), "NewImage": item}} for at, item in enumerate(batch)]
         ended, answer = self.invoke("react", {"Records": records})
         failed = [int(one["itemIdentifier"]) for one in answer["batchItemFailures"]] if ended else [0]
-        done = min(failed, default=len(batch))
-        del self.queues.stream[:done]
-        return True
+        return min(failed, default=len(batch))
 
-    def _deliver_told(self) -> bool:
-        told, self.queues.told = self.shuffled(self.queues.told), []
-        if not self.ses_tells:
-            return False
-        for event in told:
-            ended, _ = self.invoke("mail_feedback", event)
-            if not ended:
-                self.queues.told.append(event)
+    def deliver_mail(self, most: int) -> bool:
+        """Deliver so many messages of the mail queue at the most."""
+        return self._deliver_queue("mailer", self.queues.mail, most)
+
+    def deliver_told(self) -> bool:
+        """Deliver what SES tells by now."""
+        told = self.shuffled([one for one in self.queues.told if one.at <= self.now])
+        self.queues.told = [one for one in self.queues.told if one not in told]
+        for one in told:
+            if self.ses_loses():
+                continue
+            ended, _ = self.invoke("mail_feedback", one.event)
+            if not ended or self.again():
+                self.queues.told.append(Told(self.now + self.late(), one.event))
         return bool(told)
 
     def _deliver_later(self) -> bool:
@@ -309,29 +315,35 @@ class World:
         batch = self.shuffled([one for one in queue if one.visible_at <= self.now])[:most]
         if not batch:
             return False
+        for message in batch:  # before it is worked on: meanwhile nobody else is given it
+            message.received += 1
+            message.visible_at = self.now + REDELIVERED
         records = [_record(at, message) for at, message in enumerate(batch)]
         ended, answer = self.invoke(function, {"Records": records})
         failed = (
             {int(one["itemIdentifier"]) for one in answer["batchItemFailures"]} if ended else set(range(len(batch)))
         )
         for at, message in enumerate(batch):
-            message.received += 1
-            message.visible_at = self.now + REDELIVERED
-            if at not in failed:
+            if at not in failed and not self.again():
                 queue.remove(message)
             elif message.received >= RECEIVED_AT_MOST[function]:
                 queue.remove(message)
-                self.queues.dead.append(message.body)
+                self.queues.dead.append(("mail" if function == "mailer" else "rewards", message.body))
         return True
 
     # --- schedules -------------------------------------------------------------------------------
 
     def ask(self, function: str, event: dict[str, Any]) -> None:
         """Invoke a function as a schedule or a sender does, who comes again a minute later when it fails."""
-        ended, answer = self.invoke(function, event)
+        ended, answer = self.invoke(function, self._signed(event) if function == "webhooks" else event)
         refused = isinstance(answer, dict) and answer.get("statusCode", 200) >= 500
         if not ended or refused:
             self.queues.later.append((self.now + MINUTE, function, event))
+
+    def _signed(self, event: dict[str, Any]) -> dict[str, Any]:
+        """A delivery as its sender signs it now, and anew each time."""
+        platform, body = event["pathParameters"]["platform"], event["body"].encode()
+        return {**event, "headers": sign(platform, event["headers"], body, secret=SECRETS[platform], now=self.now)}
 
     def tick(self, *functions: str) -> None:
         """Let schedules fire. What a tick leaves undone, the next one does."""
@@ -360,10 +372,30 @@ class World:
         for message in (*self.queues.mail, *self.queues.rewards):
             yield message.visible_at
         yield from (at for at, _, _ in self.queues.later)
+        yield from (one.at for one in self.queues.told)
 
     def _ticking(self) -> set[str]:
         ripe = {TICKS[programme] for programme, due_at in self.due() if due_at <= self.now}
         return {function for function, every in ripe if _next_tick(self.now, every) == self.now}
+
+
+@contextmanager
+def _own_batches() -> Iterator[None]:
+    """Each invocation has a batch of its own: another one may be in the middle of its own."""
+    functions: tuple[Any, ...] = (mailer, reward_notices)
+    before = [function.processor for function in functions]
+    for function in functions:
+        function.processor = BatchProcessor(event_type=EventType.SQS, raise_on_entire_batch_failure=False)
+    try:
+        yield
+    finally:
+        for function, processor in zip(functions, before, strict=True):
+            function.processor = processor
+
+
+def plain(item: Mapping[str, dict[str, Any]]) -> Item:
+    """An item as a client reads it: what goes over the wire as base64 is bytes."""
+    return {name: {"B": b64decode(value["B"])} if "B" in value else value for name, value in item.items()}
 
 
 def _record(at: int, message: Message) -> dict[str, Any]:

@@ -145,6 +145,7 @@ class TestAtTheDoor:
         ids = [event.id for event in events(of_kind("first", size))]
         assert len(set(ids)) == len(ids)
 
+    @pytest.mark.shows(1, 2)
     @pytest.mark.parametrize("size", SIZES, ids=str)
     def test_a_delivery_sent_again_is_an_event_already_told(self, size: tuple[int, int, int]) -> None:
         told = {event.id for event in events(of_kind("first", size))}

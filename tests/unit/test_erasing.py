@@ -31,7 +31,7 @@ from tests.builders import JOINED, a_member, at, joined, posted
 NOW = at("2030-06-01T12:00Z")
 CANARY = "canary"
 ADA = a_member()
-GHOSTS = Ghosts(token="a token", ids=[ADA.id])
+GHOSTS = Ghosts(tokens={ADA.id: "a token"})
 NEEDED: dict[str, Any] = {
     "score": 9,
     "amount": 900,
@@ -78,7 +78,7 @@ class TestEvents:
 
 class TestGhosts:
     def test_the_same_token_makes_the_same_names_and_another_others(self) -> None:
-        again, other = Ghosts(token="a token", ids=[ADA.id]), Ghosts(token="another", ids=[ADA.id])
+        again, other = Ghosts(tokens={ADA.id: "a token"}), Ghosts(tokens={ADA.id: "another"})
         assert again.names == GHOSTS.names
         assert other.names != GHOSTS.names
 

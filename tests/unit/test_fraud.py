@@ -38,6 +38,7 @@ def test_nothing_speaks_against_an_ordinary_referral() -> None:
 
 
 class TestOneself:
+    @pytest.mark.shows(36)
     def test_one_s_own_link_is_noticed(self) -> None:
         assert against(referrer=a_referee()) == ["self"]
 
@@ -68,6 +69,7 @@ class TestOneself:
     def test_people_without_addresses_are_not_the_same(self) -> None:
         assert against(referee=a_referee(email=None), referrer=a_referrer(email=None)) == []
 
+    @pytest.mark.shows(36)
     def test_people_who_brought_one_another_are_noticed(self) -> None:
         assert against(upline=[an_id("c"), ADA]) == ["cycle"]
 

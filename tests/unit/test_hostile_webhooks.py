@@ -234,6 +234,7 @@ def test_hundreds_of_signed_made_up_deliveries_never_fail(house: House, platform
     assert house.post(platform, headers, body)["statusCode"] in {200, 400}
 
 
+@pytest.mark.shows(7)
 @each_platform
 @pytest.mark.parametrize(
     "body",

@@ -429,11 +429,13 @@ class TestInDoubt:
         assert after_the_window(deferred, "service", JOINED + LEASE - TICK) == "held"
         assert after_the_window(deferred, "service", JOINED + LEASE) == "again"
 
+    @pytest.mark.shows(9, 22)
     def test_a_claim_is_held_until_its_lease_is_over(self) -> None:
         claimed = a_send(status=SendStatus.CLAIMED, token="t", lease_until=JOINED + LEASE)
         assert after_the_window(claimed, "marketing", JOINED + LEASE - TICK) == "held"
         assert after_the_window(claimed, "marketing", JOINED + LEASE) == "park"
         assert after_the_window(claimed, "service", JOINED + LEASE) == "again"
 
+    @pytest.mark.shows(19)
     def test_the_lease_outlives_the_mailer_and_ends_before_the_window(self) -> None:
         assert timedelta(minutes=1) < LEASE < SEND_EVENT_WINDOW

@@ -9,7 +9,8 @@ import pytest
 from infra.letters import QUEUES, Again, Back, Batch, Letter, Unreadable, function_name, remedy, why
 from tests.builders import a_planned_mail
 
-ARN = "arn:aws:lambda:eu-west-1:111122223333:function:Flywheel-onboarding1A2B-xYz"
+NAME = "Flywheel-onboarding1A2B-xYz"
+ARN = f"arn:aws:lambda:eu-west-1:111122223333:function:{NAME}"
 
 
 def a_letter(queue: str, body: object, **attributes: str) -> Letter:
@@ -60,7 +61,7 @@ def test_a_reward_goes_back_into_its_queue() -> None:
 def test_a_tick_is_made_up_for_as_of_now() -> None:
     found = remedy(a_letter("DeadSchedules", failed_invocation({"scheduled_time": "2030-01-02T03:04:00Z"})))
     assert isinstance(found, Again)
-    assert (found.function, found.payload) == (f"{ARN}:$LATEST", {})
+    assert (found.function, found.payload) == (NAME, {})
     assert found.about == "Flywheel-onboarding1A2B-xYz: the tick of 2030-01-02T03:04:00Z"
 
 
@@ -70,7 +71,7 @@ def test_a_report_is_made_for_the_time_it_was_due(*, wrapped: bool) -> None:
     body = {"FunctionName": ARN, "Payload": json.dumps(payload)} if wrapped else payload
     found = remedy(a_letter("DeadSchedules", body, TARGET_ARN=ARN))
     assert isinstance(found, Again)
-    assert (found.function, found.payload) == (ARN, payload)
+    assert (found.function, found.payload) == (NAME, payload)
 
 
 def test_an_event_of_ses_is_told_again_from_rule_and_function_alike() -> None:
@@ -93,6 +94,32 @@ def test_a_batch_of_the_stream_is_told_by_when_it_came() -> None:
 @pytest.mark.parametrize("body", ["", "not json", "[]", "{}", '"text"', '{"requestContext": {}}', "null"])
 def test_what_no_queue_should_hold_is_never_acted_on(queue: str, body: str) -> None:
     assert isinstance(remedy(a_letter(queue, body, TARGET_ARN=ARN)), Unreadable)
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+@pytest.mark.parametrize(
+    "body",
+    [
+        "[" * 100_000,
+        '{"requestContext": ' * 100_000,
+        "1" * 5_000,
+        json.dumps(failed_batch()).replace('"batchSize": 2', '"batchSize": 1e999'),
+        json.dumps(failed_batch(startSequenceNumber="first")),
+        json.dumps(failed_batch(approximateArrivalOfFirstRecord="2030-01-01T12:00:01")),
+        json.dumps(failed_invocation({"scheduled_time": "x"})).replace(NAME, "\\ud800"),
+    ],
+    ids=["a deep list", "a deep object", "a long number", "infinite", "no number", "no offset", "no name"],
+)
+def test_a_malformed_letter_hides_no_others(queue: str, body: str) -> None:
+    letter = a_letter(queue, body)
+    assert isinstance(remedy(letter), Unreadable)
+    assert why(letter)
+
+
+def test_a_letter_s_words_cannot_steer_a_terminal() -> None:
+    letter = a_letter("DeadSchedules", failed_invocation({"scheduled_time": "\x1b[2J\ud800"}))
+    assert remedy(letter).about == f"{NAME}: the tick of ?[2J?"
+    assert why(a_letter("DeadFeedback", {}, ERROR_CODE="\x1b[2J")) == "?[2J"
 
 
 def test_why_quotes_no_error_text() -> None:

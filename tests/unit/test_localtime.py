@@ -50,6 +50,7 @@ class TestDays:
 
 
 class TestAtLocal:
+    @pytest.mark.shows(33)
     @pytest.mark.parametrize(
         ("day", "clock", "moment"),
         [
@@ -97,6 +98,7 @@ class TestNextLocal:
         assert next_local(ten, time(10), BERLIN) == ten
         assert next_local(ten + timedelta(microseconds=1), time(10), BERLIN) == ten + timedelta(days=1)
 
+    @pytest.mark.shows(33)
     @pytest.mark.parametrize(
         ("after", "moment"),
         [

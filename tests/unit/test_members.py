@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime, time, timedelta
 from functools import reduce
+from itertools import permutations
 from random import Random
 from typing import Any
 
@@ -233,6 +234,28 @@ class TestActivity:
         member = folded([posted(at=JOINED + number * DAY) for number in range(400)])
         assert len(member.active_days) == 31
         assert max(member.active_days) == (JOINED + 399 * DAY).date().isoformat()
+
+
+class TestToldSince:
+    def test_only_what_happened_before_they_were_heard_of_is_kept_and_the_earliest_of_it(self) -> None:
+        late = [posted(at=JOINED - days * DAY) for days in (40, 900, 3)]
+        assert folded([joined()]).told_since is None
+        for order in permutations(late):
+            assert folded([joined(), *order]).told_since == JOINED - 900 * DAY
+
+    def test_of_two_who_are_one_the_earliest_is_kept(self) -> None:
+        merged = a_member(id="mb", told_since=JOINED - 900 * DAY)
+        assert absorb(a_member(told_since=JOINED - DAY), merged).told_since == JOINED - 900 * DAY
+
+
+class TestAddresses:
+    @pytest.mark.parametrize("written", [" Ada@Пример.РФ", "ada@xn--e1afmkfd.xn--p1ai", "ADA@XN--E1AFMKFD.XN--P1AI "])
+    def test_an_address_has_one_hash_however_it_is_written(self, written: str) -> None:
+        assert address_hash(written) == address_hash("ada@пример.рф")
+
+    @pytest.mark.parametrize("odd", ["", "ada", "ada@", "@", "ada@" + "x" * 70 + ".example", "ada@.example"])
+    def test_an_address_that_is_none_has_a_hash_of_its_own(self, odd: str) -> None:
+        assert address_hash(odd) != address_hash("ada@example.com")
 
 
 ADA = address_hash("ada@example.com")

@@ -82,6 +82,7 @@ def test_our_signer_reproduces_the_official_vector(platform: str) -> None:
     assert {"content-type": "application/json"} | headers == made
 
 
+@pytest.mark.shows(6)
 @each_platform
 def test_one_other_byte_is_refused(platform: str) -> None:
     headers, body, stamp = OFFICIAL[platform]
@@ -129,6 +130,7 @@ def test_a_timestamp_within_five_minutes_is_fresh(platform: str, seconds: int) -
     verify(platform, signed(platform, now=NOW + timedelta(seconds=seconds)))
 
 
+@pytest.mark.shows(2)
 @each_timed_platform
 @pytest.mark.parametrize("seconds", [-301, 301])
 def test_a_timestamp_beyond_five_minutes_is_refused(platform: str, seconds: int) -> None:

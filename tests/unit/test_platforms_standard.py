@@ -108,6 +108,7 @@ def test_a_hundred_events_fit_one_delivery() -> None:
         ({"actor": {"id": "a b"}}, "data.actor.id: must be an id of 1 to 256 bytes, without blanks"),
         ({"actor": {"id": "ш" * 129}}, "data.actor.id: must be an id of 1 to 256 bytes, without blanks"),
         ({"actor": {"id": 42}}, "data.actor.id: must be text"),
+        ({"actor": {"id": "erased:42"}}, "data.actor.id: must not begin with erased:"),
         ({"actor": {"id": "42", "email": "nobody"}}, "data.actor.email: must be an e-mail address"),
         ({"actor": {"id": "42", "role": "god"}}, "data.actor.role: must be one of member, staff, bot"),
         ({"actor": {"id": "42", "emial": "x"}}, "data.actor.emial: is not known here"),

@@ -96,6 +96,7 @@ class TestFirstTouch:
     def settled(self, *touches: Touch, now: datetime = JOINED + 30 * HOUR, referee: Member | None = None) -> Step:
         return decide(a_case(touches=touches, attribution=None, referee=referee or a_referee()), PLAYBOOK, now)
 
+    @pytest.mark.shows(35)
     @pytest.mark.parametrize("touches", list(permutations(CLICKS[:2])))
     def test_the_earliest_click_wins_in_any_order(self, touches: tuple[Touch, ...]) -> None:
         step = self.settled(*touches)
@@ -344,6 +345,7 @@ class TestRewards:
         step = decide(a_case(referrals=many(5), rewards=[a_reward(), theirs, TRIAL]), PLAYBOOK, OVER)
         assert ([one.rule for one in step.announce], step.look_at) == (["badge", "premium_month", "trial"], None)
 
+    @pytest.mark.shows(38)
     def test_a_reward_taken_back_is_neither_granted_nor_announced_again(self) -> None:
         case = a_case(referrals=many(1), rewards=[a_reward(), TRIAL], reversed={f"{BO}-badge"})
         step = decide(case, PLAYBOOK, OVER)
