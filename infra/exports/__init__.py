@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TextIO, cast
+from typing import NoReturn, TextIO, cast
 
 from pydantic import ValidationError
 
@@ -60,22 +60,18 @@ def each(
     latest = now + TOLERANCE
     for number, item in enumerate(items, start=1):
         try:
-            for told in read(_node(item)):
-                yield _not_after(latest, told)
+            if not isinstance(item, dict):
+                _wrong("must be an object")
+            for told in read(Node(item)):
+                if not isinstance(told, LeftOut) and told.occurred_at > latest:
+                    _wrong("its time must not lie in the future")
+                yield told
         except (Malformed, ValueError, ArithmeticError) as exc:
             raise UsageError(f"{where(number)}: {_why(exc)}") from exc
 
 
-def _not_after(latest: datetime, told: Told) -> Told:
-    if not isinstance(told, LeftOut) and told.occurred_at > latest:
-        raise Malformed("its time must not lie in the future")
-    return told
-
-
-def _node(item: object) -> Node:
-    if not isinstance(item, dict):
-        raise Malformed("must be an object")
-    return Node(item)
+def _wrong(reason: str) -> NoReturn:
+    raise Malformed(reason)
 
 
 def _why(exc: Exception) -> str:

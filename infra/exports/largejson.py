@@ -16,7 +16,8 @@ CHUNK = 1 << 20
 LONGEST = 1 << 25
 """Characters of one value; a message is a thousandth of that."""
 
-_BLANK = re.compile(r"[ \t\n\r]*")
+_BLANKS = " \t\n\r"
+_BLANK = re.compile(f"[{_BLANKS}]*")
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -93,6 +94,9 @@ class LargeJson:
 
     def _peek(self) -> str:
         """The next character that is no blank; none at the end of the file."""
+        found = self._text[self._at : self._at + 1]
+        if found and found not in _BLANKS:  # as most often
+            return found
         while True:
             blank = _BLANK.match(self._text, self._at)
             self._at = blank.end() if blank else self._at

@@ -74,8 +74,12 @@ class Node:
 
     def maybe_text(self, key: str) -> str | None:
         """The text at `key`, possibly empty, always encodable."""
-        value = self._maybe(key, str, "text")
-        return None if value is None else _valid(value)
+        value = self.value.get(key)  # by itself, for no other kind is read so often
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            self.wrong(key, "must be text")
+        return value if value.isascii() else _valid(value)
 
     def text(self, key: str) -> str:
         """The text that must be at `key`, and not be empty."""
@@ -175,4 +179,4 @@ def _refuse(constant: str) -> NoReturn:
 
 def _valid(text: str) -> str:
     """Text without halves of surrogate pairs, which JSON can spell and UTF-8 cannot carry."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+    return text.encode("utf-8", "replace").decode()

@@ -31,19 +31,23 @@ WORDS = ("has anybody tried hide glue on old oak boards before", "winter and how
 
 
 def rows() -> Iterator[Row]:
-    """Each platform's export; the peak of memory is of all before, which for Telegram is its own alone."""
+    """Each platform's export. The peak of memory is of ours alone: all are read by us before any is by others."""
     with tempfile.TemporaryDirectory() as folder:
-        for platform, (write, plain) in EXPORTS.items():
-            path = write(Path(folder))
-            yield _row(platform, path, plain)
-            path.unlink()
+        paths = {platform: write(Path(folder)) for platform, (write, _) in EXPORTS.items()}
+        before = _peak()
+        counts = {platform: _events(platform, path) for platform, path in paths.items()}
+        memory = f"{_peak():.0f} MB (before {before:.0f}; may be {MOST_MB})"
+        assert _peak() <= MOST_MB, memory
+        for platform, (_, plain) in EXPORTS.items():
+            yield _row(platform, paths[platform], plain, events=counts[platform], memory=memory)
 
 
-def _row(platform: str, path: Path, plain: Callable[[Path], object]) -> Row:
+def _events(platform: str, path: Path) -> int:
+    return sum(not isinstance(one, LeftOut) for one in told(platform, [path], NOW))
+
+
+def _row(platform: str, path: Path, plain: Callable[[Path], object], *, events: int, memory: str) -> Row:
     """One export's row, per event."""
-    before = _peak()
-    events = sum(not isinstance(one, LeftOut) for one in told(platform, [path], NOW))
-    peak = _peak()
     ours, other = in_turns(
         lambda: cpu(lambda: deque(told(platform, [path], NOW), maxlen=0)), lambda: cpu(lambda: plain(path)), runs=RUNS
     )
@@ -58,8 +62,7 @@ def _row(platform: str, path: Path, plain: Callable[[Path], object]) -> Row:
         facts={
             "events": events,
             "file": f"{path.stat().st_size / 1e6:.0f} MB",
-            "peak": f"{peak:.0f} MB (before {before:.0f}; may be {MOST_MB})",
-            "peak_met": peak <= MOST_MB,
+            "peak of all": memory,
         },
     )
 
