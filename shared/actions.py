@@ -41,15 +41,15 @@ class Try:
 
 @dataclass(frozen=True, kw_only=True)
 class Rest:
-    """Record that we stop asking a member to come back."""
+    """Record that we stop asking a member to come back, and take the item off, unless they have come back meanwhile."""
 
-    member_id: str
+    due: Due
     at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arm:
-    """Put an item on the agenda unless it is there already."""
+    """Put an item on the agenda; who looks at one that is there already looks again."""
 
     programme: str
     member_id: str
@@ -76,7 +76,7 @@ class Done:
 
 @dataclass(frozen=True, kw_only=True)
 class Wake:
-    """Bring an agenda item forward to `at`, to be looked at again; nothing if there is none, or it is due before."""
+    """Have an agenda item looked at anew, at `at` or when it is due before; nothing if there is none."""
 
     programme: str
     member_id: str

@@ -8,7 +8,7 @@ from datetime import datetime
 from shared.actions import Action, Advance, Arm, Done, Rest, SendMail, Skip, Try, Wake
 from shared.app import App
 from shared.errors import Unavailable
-from shared.members import rest
+from shared.members import is_dormant, leave_in_peace
 from shared.model import Attempt, Due, PlannedMail, Send, SendStatus
 from shared.store import Store
 
@@ -41,17 +41,14 @@ def _apply_one(action: Action, store: Store, now: datetime) -> None:
             sent = action.send_id
             store.note_attempt(Attempt(send_id=str(sent), member_id=sent.member_id, group=action.group, at=action.at))
         case Rest():
-            store.change_member(action.member_id, lambda member: rest(member, action.at))
+            member = store.change_member(action.due.member_id, lambda member: leave_in_peace(member, action.at))
+            if member is None or is_dormant(member):
+                store.done(action.due)
         case Arm():
-            store.arm(
-                Due(
-                    programme=action.programme,
-                    member_id=action.member_id,
-                    key=action.key,
-                    due_at=action.due_at,
-                    state=action.state,
-                )
-            )
+            where = {"programme": action.programme, "member_id": action.member_id, "key": action.key}
+            due = Due(due_at=action.due_at, state=action.state, **where)
+            # Whoever has read the one that is there does not know yet what it is put there for; it may just be going.
+            _ = store.arm(due) or store.fence(*where.values()) or store.arm(due)
         case Advance():
             store.advance(action.due, action.due.model_copy(update={"due_at": action.due_at, "state": action.state}))
         case Done():

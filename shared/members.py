@@ -155,6 +155,12 @@ def rest(member: Member, at: datetime) -> Member:
     return member if member.dormant_at and member.dormant_at >= at else member.model_copy(update={"dormant_at": at})
 
 
+def leave_in_peace(member: Member, at: datetime) -> Member:
+    """The member after we stop asking them to come back; the same where they came back before that."""
+    rested = rest(member, at)
+    return rested if is_dormant(rested) else member
+
+
 def touch(member: Member, at: datetime) -> Member:
     """The member after something told who brought them; the earliest such moment is kept."""
     return member.model_copy(update={"touched_at": _earliest(member.touched_at, at)})

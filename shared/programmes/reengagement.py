@@ -155,7 +155,7 @@ def _start(member: Member, playbook: Playbook) -> Arm:
 def _end(due: Due, spell: Spell, member: Member, playbook: Playbook, now: datetime) -> list[Action]:
     """All turns are over: who was asked is left in peace; of who never was, a later silence may be another."""
     if spell.mails:
-        return [Rest(member_id=member.id, at=now), Done(due=due)]
+        return [Rest(due=due, at=now)]
     return [_look_again(due, spell, _send_slot(now + playbook.reengagement.spacing[-1], member, playbook))]
 
 

@@ -117,13 +117,24 @@ class Agenda(Table):
         )
 
     def wake(self, programme: str, member_id: str, item_key: str, at: datetime) -> bool:
-        """Bring an item forward to `at`; False when there is none, or it is due before."""
-        return self._write(
+        """Have an item looked at anew, at `at` or when it is due before; False when there is none."""
+        brought_forward = self._write(
             "update_item",
             Key=key(keys.due(programme, member_id, item_key)),
             UpdateExpression="SET due_at = :at, version = version + :one",
             ConditionExpression="due_at > :at",
             ExpressionAttributeValues=attributes({":at": keys.due_at(at), ":one": 1}),
+        )
+        return brought_forward or self.fence(programme, member_id, item_key)
+
+    def fence(self, programme: str, member_id: str, item_key: str) -> bool:
+        """Let nobody move an item who has read it before: more is known now than they decided on; False without one."""
+        return self._write(
+            "update_item",
+            Key=key(keys.due(programme, member_id, item_key)),
+            UpdateExpression="SET version = version + :one",
+            ConditionExpression="attribute_exists(pk)",
+            ExpressionAttributeValues=attributes({":one": 1}),
         )
 
 

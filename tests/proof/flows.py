@@ -155,7 +155,7 @@ def _tick_of_onboarding(world: World) -> None:
     world.tick("onboarding")
 
 
-def _one_silent(world: World) -> None:
+def one_silent(world: World) -> None:
     """Bo joined long ago, and said something last a month ago; his first weeks are over."""
     long_ago, last = START - 90 * DAY, START - 31 * DAY
     for moment, event in (
@@ -276,7 +276,7 @@ FLOWS: Mapping[str, Flow] = {
             quiet_after=3 * HOUR,
             ses_tells=False,
         ),
-        Flow(name="inactivity", before=_one_silent, begins=_tick_of_reengagement, quiet_after=3 * HOUR),
+        Flow(name="inactivity", before=one_silent, begins=_tick_of_reengagement, quiet_after=3 * HOUR),
         Flow(
             name="referral to reward",
             shows=(14, 15, 37),

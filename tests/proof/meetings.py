@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from shared.ledger import LEASE
+from shared.model import stamp
 from tests.proof.faults import Fault
 from tests.proof.flows import (
     DAY,
@@ -23,6 +24,7 @@ from tests.proof.flows import (
     joins,
     one_brought_another,
     one_joined,
+    one_silent,
     posts,
     proves,
     some_days,
@@ -136,11 +138,9 @@ def _bare(end: End) -> End:
     """
     others = {key.split(" ")[0] for key, said in end.items.items() if '"merged_into"' in said}
     alike = {
-        key: _ABSORBED.sub("", said)
+        key: "a timer" if "DUE#reengagement#inactivity" in key else _ABSORBED.sub("", said)
         for key, said in end.items.items()
-        if key.split(" ")[0] not in others
-        and not key.startswith("DIRTY m")
-        and "DUE#reengagement#inactivity" not in key
+        if key.split(" ")[0] not in others and not key.startswith("DIRTY m")
     }
     return replace(end, items=alike)
 
@@ -171,6 +171,25 @@ def _batch(first: int) -> Step:
     return react
 
 
+def _reacts(world: World) -> None:
+    while world.queues.stream:
+        world.deliver()
+
+
+def _two_to_be_one(world: World) -> None:
+    """Adele, who gets mail of her own, proves to be Ada; both have mails that are due."""
+    happen(world, joins("ada", START, email="ada@example.com"))
+    happen(world, joins("adele", START, platform="forum", email="adele@example.com"))
+    _reacts(world)
+    world.now = START + MINUTE
+    happen(world, proves("adele", "ada@example.com", START + MINUTE, platform="forum"))
+
+
+def _two_with_mails(world: World) -> None:
+    _two_to_be_one(world)
+    world.tick("onboarding")
+
+
 def _strangers(world: World) -> None:
     """Two batches of one person whom nobody knows yet."""
     happen(world, joins("ada", START, email="ada@example.com"), posts("ada", START + HOUR))
@@ -191,6 +210,24 @@ def _two_days(world: World) -> None:
     happen(world, posts("ada", START + DAY), posts("ada", START + DAY + HOUR))
     happen(world, posts("ada", START + 2 * DAY))
     world.now = START + 3 * DAY
+
+
+def _waits_for_an_address(world: World) -> None:
+    """Somebody joined, and their address is on its way when their first mail is due."""
+    happen(world, joins("ada", START))
+    while world.queues.stream:
+        world.deliver()
+    happen(world, proves("ada", "ada@example.com", START))
+
+
+def _asked_in_vain(world: World) -> None:
+    """Bo was asked to come back as often as there are attempts, and does something when that is to be the end."""
+    one_silent(world)
+    [due] = [due for due in world.store.agenda() if due.programme == "reengagement"]
+    world.now += 20 * DAY
+    asked = {"since": stamp(START - 31 * DAY), "attempts": 9, "asked_at": stamp(START), "mails": 9}
+    world.store.advance(due, due.model_copy(update={"due_at": world.now, "state": asked}))
+    happen(world, posts("bo", world.now))
 
 
 def _refuses(world: World) -> None:
@@ -270,6 +307,23 @@ MEETINGS = {
         Meeting(
             name="a tick and a tick", shows=(31,), before=one_joined, one=_tick("onboarding"), other=_tick("onboarding")
         ),
+        Meeting(
+            name="a tick and an address",
+            before=_waits_for_an_address,
+            one=_tick("onboarding"),
+            other=_batch(0),
+        ),
+        Meeting(
+            name="the last look and a return",
+            before=_asked_in_vain,
+            one=_tick("reengagement"),
+            other=_batch(0),
+        ),
+        Meeting(name="a tick and a merge", before=_two_to_be_one, one=_tick("onboarding"), other=_reacts),
+        Meeting(name="a mail and a merge", before=_two_with_mails, one=_mailer, other=_reacts),
+        Meeting(name="a merge and a tick", before=_two_to_be_one, one=_reacts, other=_tick("onboarding")),
+        Meeting(name="a merge and a mail", before=_two_with_mails, one=_reacts, other=_mailer),
+        Meeting(name="a mail and an unsubscribe", shows=(29,), before=_a_mail_waits, one=_mailer, other=_refuses),
         Meeting(name="a mail twice", shows=(8,), before=_twice_queued, one=_mailer, other=_mailer, ses_tells=False),
         Meeting(
             name="a follow-up and a mail put off again",

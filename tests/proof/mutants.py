@@ -222,6 +222,28 @@ MUTANTS = (
         "Item=due_item(due))",
         f"{STORE}/test_people.py::TestAgenda::test_an_item_is_armed_once[memory]",
     ),
+    Mutant(
+        "who has read an item that is woken looks again",
+        "shared.store.agenda",
+        "return brought_forward or self.fence(programme, member_id, item_key)",
+        "return brought_forward",
+        "a tick and an address",
+        shows=(20,),
+    ),
+    Mutant(
+        "who has read an item that is armed looks again",
+        "shared.apply",
+        "_ = store.arm(due) or store.fence(*where.values()) or store.arm(due)",
+        "_ = store.arm(due)",
+        "the last look and a return",
+    ),
+    Mutant(
+        "who came back meanwhile keeps their timer",
+        "shared.apply",
+        "if member is None or is_dormant(member):",
+        "if member is None or is_dormant(member) or not is_dormant(member):",
+        "the last look and a return",
+    ),
     # --- the ledger
     Mutant(
         "consent and address in the claim",

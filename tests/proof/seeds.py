@@ -64,7 +64,8 @@ def _wrong(lived: Lived, end: End, whole: End) -> Iterator[str]:
     yield from lived.against_their_will
     yield from end.wrong
     for send_id, status in end.sends.items():
-        yield from mailed(send_id, end, ses_tells=not lived.lossy, parked=status == SendStatus.PARKED)
+        told = not lived.lossy and SendId.parse(send_id).tag not in lived.world.told_late
+        yield from mailed(send_id, end, ses_tells=told, parked=status == SendStatus.PARKED)
         if SendId.parse(send_id).programme in SERVICE and status not in {SendStatus.SENT, SendStatus.SKIPPED}:
             yield f"{send_id} is {status} in the end, though it must go"
     yield from (f"{name} was told {end.told[name]}" for name in whole.told if end.told[name] != whole.told[name])
@@ -93,7 +94,7 @@ def facts_of(world: World) -> Facts:
         log={f"{pk} {sk}": _event(item) for (pk, sk), item in of.items() if pk.startswith("LOG#")},
         people={
             **{member_id: _without(profile, OWN) for member_id, profile in profiles.items()},
-            **{pk: item["member_id"] for (pk, sk), item in of.items() if sk == "IDENTITY"},
+            **{pk: _survivor(item["member_id"], profiles) for (pk, sk), item in of.items() if sk == "IDENTITY"},
         },
         referrals={
             f"{pk} {sk}": [item.get(name) for name in ("status", "referrer_id", "gives", "reason", "because")]
@@ -105,6 +106,13 @@ def facts_of(world: World) -> Facts:
         ),
         days=dict(_days(of, whose)),
     )
+
+
+def _survivor(member_id: str, profiles: Mapping[str, Mapping[str, Any]]) -> str:
+    """Who they are now: what leads to somebody who proved to be another is followed from there."""
+    while into := profiles[member_id].get("merged_into"):
+        member_id = into
+    return member_id
 
 
 def _event(item: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ from aws_lambda_powertools.utilities.batch import BatchProcessor, EventType
 from functions import mailer, reward_notices
 from infra.local.signing import sign
 from shared.app import App, Settings
+from shared.ledger import SEND_EVENT_WINDOW
 from shared.model import stamp
 from shared.playbook import Playbook
 from shared.ses import Pace
@@ -124,6 +125,8 @@ class World:
         self.shuffled: Callable[[list[Any]], list[Any]] = list
         self.again: Callable[[], bool] = lambda: False
         self.late: Callable[[], timedelta] = timedelta
+        self.told_late: set[str] = set()
+        """The mails of which SES told only when their class may have decided already."""
         self.batch: Callable[[], int] = lambda: 100
         self.ses_loses: Callable[[], bool] = lambda: not ses_tells
         self.looked_at: Callable[[Callable[[], str]], None] = lambda _: None
@@ -263,7 +266,13 @@ class World:
         for about in ("delivery", "bounce", "complaint"):
             if about in event["detail"]:
                 event["detail"][about]["timestamp"] = stamp(self.now)
-        return Told(self.now + self.late(), event)
+        return self._tells(event)
+
+    def _tells(self, event: dict[str, Any]) -> Told:
+        late = self.late()
+        if late > SEND_EVENT_WINDOW - MINUTE:
+            self.told_late.update(event["detail"]["mail"]["tags"]["send"])
+        return Told(self.now + late, event)
 
     # --- deliveries ------------------------------------------------------------------------------
 
@@ -301,7 +310,7 @@ class World:
                 continue
             ended, _ = self.invoke("mail_feedback", one.event)
             if not ended or self.again():
-                self.queues.told.append(Told(self.now + self.late(), one.event))
+                self.queues.told.append(self._tells(one.event))
         return bool(told)
 
     def _deliver_later(self) -> bool:

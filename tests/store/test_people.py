@@ -167,10 +167,23 @@ class TestAgenda:
 
     def test_waking_brings_forward_and_never_back(self, store: Store) -> None:
         store.arm(a_due(hours=96))
-        woken = [store.wake("onboarding", ADA.id, "k0", JOINED + timedelta(hours=hours)) for hours in (24, 48, 12)]
-        assert woken == [True, False, True]
-        assert [(due.due_at, due.version) for due in store.agenda()] == [(JOINED + timedelta(hours=12), 2)]
+        for hours in (24, 48, 12):
+            assert store.wake("onboarding", ADA.id, "k0", JOINED + timedelta(hours=hours))
+        assert [(due.due_at, due.version) for due in store.agenda()] == [(JOINED + timedelta(hours=12), 3)]
         assert not store.wake("onboarding", "mx", "k0", JOINED)
+        assert store.agenda()[1:] == []
+
+    def test_who_read_an_item_before_it_was_fenced_moves_it_no_more(self, store: Store) -> None:
+        store.arm(a_due())
+        [read] = store.agenda()
+        assert store.fence("onboarding", ADA.id, "k0")
+        assert not store.advance(read, read.model_copy(update={"due_at": JOINED + timedelta(hours=9)}))
+        assert not store.done(read)
+        [again] = store.agenda()
+        assert again.due_at == read.due_at
+        assert store.done(again)
+        assert not store.fence("onboarding", ADA.id, "k0")
+        assert store.agenda() == []
 
     def test_the_plan_comes_with_the_first_look_and_is_no_item(self, store: Store) -> None:
         store.set_plan("onboarding", SHARD, "p1")

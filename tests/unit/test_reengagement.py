@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.actions import Action, Advance, Arm, Done, Rest, SendMail, Skip, Try
+from shared.actions import Action, Advance, Arm, Rest, SendMail, Skip, Try
 from shared.events import CommunityEvent, Profile
 from shared.experiments import group_of
 from shared.members import choose, fold
@@ -173,7 +173,7 @@ class TestAttempts:
             pytest.approx(wait * DAY, abs=DAY) for wait in (30, 45, 60)
         ]
         assert [moment.astimezone(BERLIN).strftime("%H:%M") for moment in asked] == ["10:00"] * 3
-        assert [kind for kind in kinds(told) if kind not in {"SendMail", "Try"}] == ["Rest", "Done"]
+        assert [kind for kind in kinds(told) if kind not in {"SendMail", "Try"}] == ["Rest"]
 
     def test_peace_comes_when_the_last_attempt_had_its_chance(self) -> None:
         last = at("2030-05-18T08:00Z")
@@ -182,8 +182,7 @@ class TestAttempts:
         assert isinstance(waits, Advance)
         assert waits.due_at == last + 14 * DAY
         assert on_due(timer(last + 14 * DAY, **state), silent(), a_playbook(), last + 14 * DAY) == [
-            Rest(member_id=silent().id, at=last + 14 * DAY),
-            Done(due=timer(last + 14 * DAY, **state)),
+            Rest(due=timer(last + 14 * DAY, **state), at=last + 14 * DAY)
         ]
 
     def test_who_came_back_is_asked_again_only_after_a_new_silence(self) -> None:
