@@ -1,7 +1,7 @@
 """One planned mail through the ledger to SES: claim, look, render, hand over, settle.
 
-A mail can go twice only if SES accepts it, its reply is lost, and its Send event does not come in time, and only for the
-service class. The claim's token fences off a worker that comes back after its lease.
+A mail can go twice only if SES accepts it, its reply is lost, and its Send event does not come in time, and only a mail
+of the service class. The claim's token fences off a worker that comes back after its lease.
 """
 
 from __future__ import annotations
