@@ -15,7 +15,7 @@ import typer
 from rich.text import Text
 from typer.exceptions import TyperException
 
-from infra import ROOT, dead, reports
+from infra import ROOT, dead, importing, reports
 from infra import cost as costs
 from infra import doctor as doctoring
 from infra import lift as lifts
@@ -65,6 +65,7 @@ app.add_typer(playbook_app, name="playbook")
 app.add_typer(referring.commands, name="referrals")
 app.add_typer(persons.commands, name="members")
 app.add_typer(dead.commands, name="dead")
+app.add_typer(importing.commands, name="import")
 
 app.command()(reports.report)
 app.command()(doctoring.doctor)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import boto3
+from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -48,15 +49,18 @@ _UNKNOWN_CALLER = (
 
 
 @contextmanager
-def deployed(*, table: str | None, stack: str) -> Iterator[Store]:
+def deployed(*, table: str | None, stack: str, side_by_side: int = 1) -> Iterator[Store]:
     """The table of a deployed Flywheel: the one named, else the one that the CloudFormation stack names.
+
+    `side_by_side` threads may ask it at once.
 
     Raises UsageError, in a sentence, when credentials, region, stack or table are missing, and when AWS refuses
     anything that is asked of the table meanwhile; Unavailable when the table does not answer.
     """
     try:
         name = table or output(TABLE_OUTPUT, stack)
-        client: DynamoDBClient = boto3.client("dynamodb", region_name=region(), config=QUICK)
+        config = QUICK if side_by_side == 1 else QUICK.merge(Config(max_pool_connections=side_by_side))
+        client: DynamoDBClient = boto3.client("dynamodb", region_name=region(), config=config)
         yield Store(client, name)
     except ClientError as exc:
         raise UsageError(_refusal(exc, repr(table) if table else f"as the stack {stack!r} names it")) from exc

@@ -18,6 +18,7 @@ from shared.events import Profile, Role
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
+_EARLIEST_SECOND, _LATEST_SECOND = (int(moment.timestamp()) for moment in (EARLIEST, LATEST))
 LONGEST_ID = 256
 """Bytes of UTF-8 in an id that we keep: with the event's own id it must fit into a sort key of 1024."""
 
@@ -73,8 +74,12 @@ class Node:
 
     def maybe_text(self, key: str) -> str | None:
         """The text at `key`, possibly empty, always encodable."""
-        value = self._maybe(key, str, "text")
-        return None if value is None else _valid(value)
+        value = self.value.get(key)  # by itself, for no other kind is read so often
+        if value is None:
+            return None
+        if not isinstance(value, str):
+            self.wrong(key, "must be text")
+        return value if value.isascii() else _valid(value)
 
     def text(self, key: str) -> str:
         """The text that must be at `key`, and not be empty."""
@@ -129,7 +134,7 @@ class Node:
 
     def since_epoch(self, key: str, seconds: int, microseconds: int = 0) -> datetime:
         """The moment that the number read at `key` stands for, in UTC."""
-        if not EARLIEST.timestamp() <= seconds < LATEST.timestamp():
+        if not _EARLIEST_SECOND <= seconds < _LATEST_SECOND:
             self.wrong(key, "must lie between the years 2000 and 2100")
         return EPOCH + timedelta(seconds=seconds, microseconds=microseconds)
 
@@ -174,4 +179,4 @@ def _refuse(constant: str) -> NoReturn:
 
 def _valid(text: str) -> str:
     """Text without halves of surrogate pairs, which JSON can spell and UTF-8 cannot carry."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+    return text.encode("utf-8", "replace").decode()

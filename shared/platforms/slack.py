@@ -80,34 +80,50 @@ class _Delivery:
     def about(self, user: Node) -> dict[str, Any]:
         """What an event about a whole user has; older ones carry no time of their own but the delivery's."""
         own = self.event.maybe_text("event_ts") is not None
-        at = _moment(self.event, "event_ts") if own else self.outer.unix("event_time")
+        at = moment_of(self.event, "event_ts") if own else self.outer.unix("event_time")
         return self.fields(user.ident("id"), at)
 
 
 def _team_join(delivery: _Delivery) -> CommunityEvent | None:
     user = delivery.event.node("user")
-    return None if _is_bot(user) else MemberJoined(**delivery.about(user), profile=_profile(user))
+    return None if is_bot(user) else MemberJoined(**delivery.about(user), profile=profile_of(user))
 
 
 def _user_change(delivery: _Delivery) -> CommunityEvent | None:
     user = delivery.event.node("user")
-    if _is_bot(user):
+    if is_bot(user):
         return None
     if user.flag("deleted"):
         return MemberLeft(**delivery.about(user))
-    return MemberUpdated(**delivery.about(user), profile=_profile(user))
+    return MemberUpdated(**delivery.about(user), profile=profile_of(user))
 
 
-def _message(delivery: _Delivery) -> CommunityEvent | None:
-    event = delivery.event
+def message(event: Node, received_at: datetime) -> CommunityEvent | None:
+    """A message with its channel, of a delivery or of an export; None unless somebody wrote it for the community.
+
+    Slack's identity of a message is its channel and `ts`, so that is what the event is told by: live and from an
+    export it is the same one. Raises Malformed.
+    """
     if not _somebody_wrote(event):
         return None
     channel, ts, thread = event.ident("channel"), event.ident("ts"), event.maybe_ident("thread_ts")
-    fields = delivery.fields(event.ident("user"), _moment(event, "ts"))
-    fields |= {"object": f"{channel}:{ts}", "channel": channel, "body": measure(plain(event.maybe_text("text") or ""))}
+    fields: dict[str, Any] = {
+        "id": f"slack:{channel}:{ts}",
+        "occurred_at": moment_of(event, "ts"),
+        "received_at": received_at,
+        "platform": "slack",
+        "actor": event.ident("user"),
+        "object": f"{channel}:{ts}",
+        "channel": channel,
+        "body": measure(plain(event.maybe_text("text") or "")),
+    }
     if thread is None or thread == ts:
         return PostCreated(**fields)
     return CommentCreated(**fields, parent=f"{channel}:{thread}")
+
+
+def _message(delivery: _Delivery) -> CommunityEvent | None:
+    return message(delivery.event, delivery.received_at)
 
 
 def _reaction(delivery: _Delivery) -> CommunityEvent | None:
@@ -117,7 +133,7 @@ def _reaction(delivery: _Delivery) -> CommunityEvent | None:
         return None
     channel, emoji = item.ident("channel"), event.text("reaction")[:100]
     return ReactionAdded(
-        **delivery.fields(user, _moment(event, "event_ts")),
+        **delivery.fields(user, moment_of(event, "event_ts")),
         object=f"{channel}:{item.ident('ts')}",
         channel=channel,
         emoji=emoji,
@@ -146,7 +162,8 @@ def _is_direct(channel: str) -> bool:
     return channel.startswith("D")
 
 
-def _is_bot(user: Node) -> bool:
+def is_bot(user: Node) -> bool:
+    """Whether a user object is a bot's, or Slackbot's."""
     return user.flag("is_bot") or user.text("id") == SLACKBOT
 
 
@@ -155,7 +172,8 @@ def _bots(outer: Node) -> set[str | None]:
     return {one.maybe_text("user_id") for one in outer.nodes("authorizations") if one.flag("is_bot")}
 
 
-def _profile(user: Node) -> Profile:
+def profile_of(user: Node) -> Profile:
+    """The person of a user object."""
     shown = user.maybe_node("profile") or Node({}, user.at("profile"))
     names = (shown.maybe_text("display_name"), shown.maybe_text("real_name"), user.maybe_text("real_name"))
     staff = any(user.flag(name) for name in ("is_admin", "is_owner", "is_primary_owner"))
@@ -170,7 +188,7 @@ def _profile(user: Node) -> Profile:
     )
 
 
-def _moment(event: Node, key: str) -> datetime:
+def moment_of(event: Node, key: str) -> datetime:
     """When a message identity such as "1595926230.009600" says it was; a float would lose digits."""
     found = _TS.fullmatch(event.text(key)) or event.wrong(key, "must be seconds and six digits, as text")
     return event.since_epoch(key, int(found[1]), int(found[2]))

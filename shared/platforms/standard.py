@@ -101,9 +101,14 @@ def parse(
     return list(_events([(f"{event_id}:{at}", item) for at, item in enumerate(items)], received_at))
 
 
+def is_message_id(text: str) -> bool:
+    """Whether a text may be a sender's id of a delivery."""
+    return _ID.fullmatch(text) is not None
+
+
 def _message_id(headers: Mapping[str, str]) -> str:
     """The sender's id of a delivery, the same on every retry."""
-    if not _ID.fullmatch(headers.get("webhook-id", "")):
+    if not is_message_id(headers.get("webhook-id", "")):
         raise Malformed("the webhook-id header must be 1 to 128 letters, digits and _:=+/-")
     return headers["webhook-id"]
 
@@ -120,11 +125,15 @@ def _key(secret: str) -> bytes:
 
 
 def _events(items: Iterable[tuple[str, Node]], received_at: datetime) -> Iterable[CommunityEvent]:
-    for event_id, item in items:
-        kind = item.text("type")
-        if kind in OWN:
-            item.only({"type", "timestamp", "data"})
-            yield _event(event_id, item, received_at)
+    return filter(None, (event_told(event_id, item, received_at) for event_id, item in items))
+
+
+def event_told(event_id: str, item: Node, received_at: datetime) -> CommunityEvent | None:
+    """One event in our own JSON, of a delivery or of a file; None for a type we do not know. Raises Malformed."""
+    if item.text("type") not in OWN:
+        return None
+    item.only({"type", "timestamp", "data"})
+    return _event(event_id, item, received_at)
 
 
 def _event(event_id: str, item: Node, received_at: datetime) -> CommunityEvent:

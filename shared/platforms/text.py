@@ -8,7 +8,7 @@ from shared.events import Body, Sentiment
 
 _LINK = re.compile(r"https?://\S+")
 _EMOJI_NAME = re.compile(r"(?<!\w):([a-z0-9_+-]{1,40}):(?!\w)")
-_QUESTION_MARKS = frozenset("?？؟՞፧⁇⁈⁉\u037e")
+_QUESTION_MARK = re.compile("[?？؟՞፧⁇⁈⁉\u037e]")
 
 # Only emoji whose feeling hardly anybody would dispute: laughter, sobbing, fire and skulls are left out.
 _POSITIVE = {
@@ -34,17 +34,20 @@ def _feelings() -> dict[str, int]:
 
 
 _WEIGHT = _feelings()
+_SIGN = re.compile(f"[{''.join((*_POSITIVE, *_NEGATIVE))}]")
 
 
 def measure(text: str) -> Body:
     """Measure a message: its length in characters, and its flags; code and links ask no questions and feel nothing."""
-    prose, fenced = _without(text, "```")
-    prose, quoted = _without(prose, "`")
-    words = _LINK.sub(" ", prose)
+    prose, fenced, quoted = text, False, False
+    if "`" in text:
+        prose, fenced = _without(text, "```")
+        prose, quoted = _without(prose, "`")
+    words = _LINK.sub(" ", prose) if "://" in prose else prose
     return Body(
         length=len(text.strip()),
         has_link=words != prose,
-        has_question=not _QUESTION_MARKS.isdisjoint(words),
+        has_question=_QUESTION_MARK.search(words) is not None,
         has_code=fenced or quoted,
         sentiment=_sentiment(words),
     )
@@ -58,7 +61,9 @@ def feeling(emoji: str) -> Sentiment | None:
 
 
 def _sentiment(words: str) -> Sentiment | None:
-    weights = [_WEIGHT[sign] for sign in (*words, *_EMOJI_NAME.findall(words)) if sign in _WEIGHT]
+    signs = [] if words.isascii() else _SIGN.findall(words)
+    names = _EMOJI_NAME.findall(words) if ":" in words else []
+    weights = [_WEIGHT[sign] for sign in (*signs, *names) if sign in _WEIGHT]
     return _named(sum(weights)) if weights else None
 
 

@@ -114,7 +114,7 @@ def on_event(event: CommunityEvent, before: Member | None, member: Member, playb
     """Enrol a member who joins; look again at one whose address or time zone has changed."""
     actions: list[Action] = []
     joined_at = member.joined_at
-    if isinstance(event, MemberJoined) and joined_at is not None and _enrols(member, joined_at, playbook):
+    if isinstance(event, MemberJoined) and joined_at is not None and _enrols(event, member, joined_at, playbook):
         state = Enrolment(joined_at).written()
         actions.append(Arm(programme=NAME, member_id=member.id, key=KEY, due_at=joined_at, state=state))
     if isinstance(event, MemberUpdated) or (isinstance(event, MemberJoined) and before is not None):
@@ -210,8 +210,11 @@ def over_at(member: Member, playbook: Playbook) -> datetime | None:
     return at_local(local_day(member.joined_at, zone) + timedelta(days=last), time(), zone)
 
 
-def _enrols(member: Member, joined_at: datetime, playbook: Playbook) -> bool:
-    return joined_at >= playbook.onboarding.start and member.status == "active" and member.merged_into is None
+def _enrols(event: MemberJoined, member: Member, joined_at: datetime, playbook: Playbook) -> bool:
+    """Whether a join starts the steps; not one that is told when these would be over, as when a history is imported."""
+    rules = playbook.onboarding
+    in_time = joined_at >= rules.start and joined_at + rules.open_for > event.received_at
+    return in_time and member.status == "active" and member.merged_into is None
 
 
 def _open_steps(playbook: Playbook, enrolment: Enrolment) -> Sequence[Step]:

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from shared.actions import Action, Advance, Arm, Done, Rest, SendMail, Skip, Try
 from shared.events import ACTIVITY, CommunityEvent, Frozen, MemberJoined, MemberUpdated, Utc
-from shared.experiments import group_of
+from shared.experiments import group_of, share
 from shared.localtime import next_local
 from shared.members import is_dormant, send_time, why_not, zone_of
 from shared.model import Due, Member, SendId
@@ -25,6 +25,12 @@ KEY = "inactivity"
 
 PUNCTUAL = timedelta(hours=1)
 """A look later than this is not a good moment for a mail any more: it waits for the member's next send time."""
+
+SPREAD = timedelta(days=30)
+"""So long are spread the first turns of who was there, and silent, before we knew them: each has a day of their own."""
+
+TOLD_LATE = timedelta(days=2)
+"""Who is told of so long after they were first there was there before we knew them: their history was imported."""
 
 HOLDOUT = "holdout"
 """Why a member of the holdout gets no mail."""
@@ -182,8 +188,17 @@ def _due_at(spell: Spell, member: Member, playbook: Playbook) -> datetime:
     if spell.attempts >= rules.max_attempts:
         return before + rules.win_back_within
     after = before + rules.spacing[spell.attempts]
+    if spell.attempts == 0 and before <= member.created_at and _was_there_before(member):
+        after = max(after, member.created_at) + SPREAD * share("spread", NAME, member.id)
     onboarded_at = onboarding.over_at(member, playbook)
     return _send_slot(max(after, onboarded_at) if onboarded_at else after, member, playbook)
+
+
+def _was_there_before(member: Member) -> bool:
+    """Whether something is known of a member of long before we knew them."""
+    moments = (member.joined_at, member.status_at, member.first_post_at, member.first_comment_at, member.last_active_at)
+    first = min((moment for moment in (*moments, *member.told_at.values()) if moment), default=member.created_at)
+    return member.created_at - first > TOLD_LATE
 
 
 def _send_slot(after: datetime, member: Member, playbook: Playbook) -> datetime:

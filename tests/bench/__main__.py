@@ -23,7 +23,7 @@ OUT = ROOT / "out" / "bench.json"
 
 BENCHES: tuple[str, ...] = (
     *("webhook", "cold", "react", "tick", "decide", "mail"),
-    *("mail_rate", "mail_peer", "rollup", "windows"),
+    *("mail_rate", "mail_peer", "rollup", "windows", "importing"),
 )
 """Modules of this folder, each with `rows()`."""
 

@@ -96,6 +96,22 @@ class TestEnrolling:
     def test_a_join_exactly_at_the_start_enrols(self) -> None:
         assert onboarding.on_event(joined(), None, a_member(), a_playbook(start="2030-01-01T12:00:00Z"))
 
+    @pytest.mark.parametrize(("days", "actions"), [(89, ["Arm"]), (90, []), (900, [])])
+    def test_a_join_told_when_enrolment_would_be_over_enrols_nobody(self, days: int, actions: list[str]) -> None:
+        told = joined(received_at=JOINED + timedelta(days=days))
+        playbook = a_playbook(start="2020-01-01T00:00:00Z")
+        assert [type(one).__name__ for one in onboarding.on_event(told, None, a_member(), playbook)] == actions
+
+    def test_of_a_join_told_late_only_what_is_yet_to_come_is_sent(self) -> None:
+        told, playbook = JOINED + timedelta(days=20), a_playbook()
+        actions = onboarding.on_due(an_enrolment(), a_member(), playbook, told)
+        assert [(one.send_id.step, one.reason) for one in actions if isinstance(one, Skip)] == [
+            (step, "stale") for step in ("welcome", "check_in", "digest", "survey")
+        ]
+        [look_again] = [one for one in actions if not isinstance(one, Skip)]
+        assert isinstance(look_again, Advance)
+        assert look_again.due_at == at("2030-01-30T09:00Z")
+
     def test_a_first_post_of_somebody_unknown_enrols_nobody(self) -> None:
         assert onboarding.on_event(posted(), None, a_member(joined_at=None), a_playbook()) == []
 

@@ -87,7 +87,11 @@ def test_the_documented_python_signs_rightly() -> None:
 
 def test_the_documented_examples_are_read() -> None:
     bodies = re.findall(r"```json\n(.*?)```", DOCUMENT, flags=re.DOTALL)
-    assert [one.type for body in bodies for one in parsed(body)] == ["survey.answered", "content.published"]
+    assert [one.type for body in bodies for one in parsed(body)] == [
+        "survey.answered",
+        "content.published",
+        "post.created",
+    ]
 
 
 def test_a_hundred_events_fit_one_delivery() -> None:

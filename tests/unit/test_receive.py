@@ -156,7 +156,11 @@ class TestTelling:
     def test_what_was_received_is_named_by_id(self, house: House) -> None:
         house.post_golden(MESSAGE)
         [line] = map(json.loads, house.log_lines.getvalue().splitlines())
-        assert (line["message"], line["platform"], line["event_ids"]) == ("received", "slack", ["slack:Ev008"])
+        assert (line["message"], line["platform"], line["event_ids"]) == (
+            "received",
+            "slack",
+            ["slack:C1:1772618400.000100"],
+        )
 
     def test_logs_never_hold_people_texts_or_secrets(self, house: House, capsys: pytest.CaptureFixture[str]) -> None:
         for name in names():

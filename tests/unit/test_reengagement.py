@@ -18,7 +18,7 @@ from shared.members import choose, fold
 from shared.model import Consent, Due, Member
 from shared.playbook import Playbook, check
 from shared.programmes import PROGRAMMES
-from shared.programmes.reengagement import NAME, Spell, no_longer, on_due, on_event, plan, rearrange, wake
+from shared.programmes.reengagement import NAME, SPREAD, Spell, no_longer, on_due, on_event, plan, rearrange, wake
 from tests.builders import a_member, a_playbook, at, joined, posted, raw_playbook, updated
 
 DAY = timedelta(days=1)
@@ -109,11 +109,52 @@ class TestTimer:
         imported = a_member(joined_at=OLD, created_at=SEEN, last_active_at=None)
         [arm] = on_event(joined(at=OLD, received_at=SEEN), None, imported, a_playbook())
         assert isinstance(arm, Arm)
-        assert arm.due_at == FIRST
+        assert FIRST <= arm.due_at <= FIRST + SPREAD
 
     def test_a_merged_or_forgotten_member_s_timer_ends(self) -> None:
         for member in (None, silent(merged_into="mb")):
             assert kinds(on_due(timer(), member, a_playbook(), FIRST)) == ["Done"]
+
+
+def imported(number: int = 0, **changes: Any) -> Member:
+    """Somebody who had been silent for years when their history was imported, at noon on 1 January 2030."""
+    moments = dict.fromkeys(("joined_at", "status_at", "last_active_at"), OLD)
+    return a_member(**{"id": f"m{number}", "created_at": SEEN, "told_at": {"name": OLD}, **moments} | changes)
+
+
+def first_turn(member: Member) -> datetime:
+    [arm] = on_event(joined(at=OLD, received_at=SEEN), None, member, a_playbook())
+    assert isinstance(arm, Arm)
+    return arm.due_at
+
+
+class TestImported:
+    @pytest.mark.parametrize("last_active_at", [OLD, None])
+    def test_the_silent_are_asked_spread_over_thirty_days(self, last_active_at: datetime | None) -> None:
+        turns = [first_turn(imported(number, last_active_at=last_active_at)) for number in range(3000)]
+        begins = SEEN if last_active_at else FIRST
+        a_day = Counter((turn - begins) // DAY for turn in turns)
+        assert set(a_day) <= set(range(SPREAD.days + 1))
+        assert max(a_day.values()) < 150
+
+    def test_a_timer_that_is_due_at_once_waits_for_their_day(self) -> None:
+        [again] = on_due(timer(SEEN), imported(), a_playbook(), SEEN + timedelta(minutes=1))
+        assert isinstance(again, Advance)
+        assert again.due_at == first_turn(imported())
+
+    def test_a_deploy_brings_nobody_forward(self) -> None:
+        assert rearrange(timer(first_turn(imported())), imported(), a_playbook()) == []
+
+    def test_a_silence_that_began_since_is_like_any_other(self) -> None:
+        member = imported(last_active_at=SEEN + 5 * DAY)
+        [again] = on_due(timer(SEEN), member, a_playbook(), SEEN + 6 * DAY)
+        assert isinstance(again, Advance)
+        assert again.due_at == FIRST + 5 * DAY
+
+    def test_a_member_told_of_in_time_has_no_day_of_their_own(self) -> None:
+        moments: dict[str, Any] = dict.fromkeys(("joined_at", "status_at", "last_active_at"), SEEN - DAY)
+        member = imported(**moments, told_at={})
+        assert first_turn(member) == FIRST - DAY
 
 
 class TestAttempts:

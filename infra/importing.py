@@ -1,0 +1,286 @@
+"""`flywheel import ...`: the history of a community that was there before, from what its platforms export.
+
+A file is read twice: whole, so that a bad one is refused before anything is logged, and told; then into the log.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Group, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from infra import ROOT
+from infra.exports import LeftOut, Told, discord, discourse, lines, slack, telegram
+from infra.history import Survey, Written, asked_for, counted, recent, survey, write
+from infra.local.stack import STACK
+from infra.operate import deployed, now_of
+from infra.terminal import Day, PlaybookFile, StackName, TableName, Yes, agreed, errors, out, read_playbook
+from shared.localtime import local_day
+from shared.members import zone_of
+from shared.playbook import Playbook
+from shared.playbook.terms import duration_text
+from shared.programmes.reengagement import SPREAD
+from shared.store import Store
+from shared.store.items import KEPT
+
+commands = typer.Typer(
+    help="Bring in the history of a community that was there before, from what its platforms export.",
+    no_args_is_help=True,
+)
+
+File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The export.")]
+Files = Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, readable=True, help="The exports.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what would be logged; needs no AWS.")]
+Writers = Annotated[int, typer.Option("--writers", min=1, max=64, help="How many events are written at once.")]
+Bots = Annotated[
+    list[str] | None, typer.Option("--bot", help="The number of a user that is a bot, which Telegram does not tell.")
+]
+Channels = Annotated[
+    list[str] | None,
+    typer.Option("--channel", help="Only these channels, by name; private ones only so. All public ones otherwise."),
+]
+
+Read = Callable[[Playbook, datetime], Iterator[Told]]
+"""An export as told by the playbook's settings, as of a moment."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What every import is asked with."""
+
+    dry_run: bool
+    since: datetime | None
+    until: datetime | None
+    writers: int
+    yes: bool
+    table: str | None
+    stack: str
+    playbook: Path
+
+
+@commands.command("slack")
+def from_slack(
+    file: File,
+    *,
+    channel: Channels = None,
+    dry_run: DryRun = False,
+    since: Day = None,
+    until: Day = None,
+    writers: Writers = 16,
+    yes: Yes = False,
+    table: TableName = None,
+    stack: StackName = STACK,
+    playbook: PlaybookFile = ROOT / "playbook.yaml",
+) -> None:
+    """A workspace's export, a zip: profiles, who came and left, and the messages of its channels."""
+    asked = _Asked(
+        dry_run=dry_run, since=since, until=until, writers=writers, yes=yes, table=table, stack=stack, playbook=playbook
+    )
+    _import(lambda _, now: slack.events(file, now=now, channels=channel or ()), asked)
+
+
+@commands.command("discord")
+def from_discord(
+    files: Files,
+    *,
+    dry_run: DryRun = False,
+    since: Day = None,
+    until: Day = None,
+    writers: Writers = 16,
+    yes: Yes = False,
+    table: TableName = None,
+    stack: StackName = STACK,
+    playbook: PlaybookFile = ROOT / "playbook.yaml",
+) -> None:
+    """Channels and threads of a server, as DiscordChatExporter writes them in JSON: who came, and the messages."""
+    asked = _Asked(
+        dry_run=dry_run, since=since, until=until, writers=writers, yes=yes, table=table, stack=stack, playbook=playbook
+    )
+    _import(lambda _, now: discord.events(files, now=now), asked)
+
+
+@commands.command("telegram")
+def from_telegram(
+    file: File,
+    *,
+    bot: Bots = None,
+    dry_run: DryRun = False,
+    since: Day = None,
+    until: Day = None,
+    writers: Writers = 16,
+    yes: Yes = False,
+    table: TableName = None,
+    stack: StackName = STACK,
+    playbook: PlaybookFile = ROOT / "playbook.yaml",
+) -> None:
+    """A group, as Telegram Desktop exports it in JSON: who came and left by themselves, and the messages."""
+    asked = _Asked(
+        dry_run=dry_run, since=since, until=until, writers=writers, yes=yes, table=table, stack=stack, playbook=playbook
+    )
+    _import(lambda _, now: telegram.events(file, now=now, bots=bot or ()), asked)
+
+
+@commands.command("discourse")
+def from_discourse(
+    files: Files,
+    *,
+    dry_run: DryRun = False,
+    since: Day = None,
+    until: Day = None,
+    writers: Writers = 16,
+    yes: Yes = False,
+    table: TableName = None,
+    stack: StackName = STACK,
+    playbook: PlaybookFile = ROOT / "playbook.yaml",
+) -> None:
+    """A forum's list of users, CSV or .csv.gz: profiles, who joined when, and who is suspended."""
+    asked = _Asked(
+        dry_run=dry_run, since=since, until=until, writers=writers, yes=yes, table=table, stack=stack, playbook=playbook
+    )
+    _import(lambda rules, now: discourse.events(files, now=now, instance=discourse.instance_of(rules)), asked)
+
+
+@commands.command("events")
+def from_events(
+    file: File,
+    *,
+    dry_run: DryRun = False,
+    since: Day = None,
+    until: Day = None,
+    writers: Writers = 16,
+    yes: Yes = False,
+    table: TableName = None,
+    stack: StackName = STACK,
+    playbook: PlaybookFile = ROOT / "playbook.yaml",
+) -> None:
+    """Anything else, .jsonl or .jsonl.gz: one event a line, in the form that webhooks have it in."""
+    asked = _Asked(
+        dry_run=dry_run, since=since, until=until, writers=writers, yes=yes, table=table, stack=stack, playbook=playbook
+    )
+    _import(lambda _, now: lines.events(file, now=now), asked)
+
+
+def _import(read: Read, asked: _Asked) -> None:
+    rules = read_playbook(asked.playbook)
+    if asked.dry_run:
+        now = _here()
+        out.print(shown(_surveyed(read, rules, asked, now), rules, now), soft_wrap=True)
+        return
+    with deployed(table=asked.table, stack=asked.stack, side_by_side=asked.writers) as store:
+        now = now_of(store)
+        found = _surveyed(read, rules, asked, now)
+        out.print(shown(found, rules, now), soft_wrap=True)
+        if not found.events:
+            return
+        if not (asked.yes or agreed("Log them?", "log them")):
+            out.print("Nothing was logged.")
+            raise typer.Exit(1)
+        _log(_told(read, rules, asked, now), store, found, asked)
+
+
+def _here() -> datetime:
+    """The time, where no table is asked for its own."""
+    return datetime.now(UTC)
+
+
+def _told(read: Read, rules: Playbook, asked: _Asked, now: datetime) -> Iterator[Told]:
+    since, until = (day.date() if day else None for day in (asked.since, asked.until))
+    return asked_for(read(rules, now), since, until, zone_of(None, rules))
+
+
+def _surveyed(read: Read, rules: Playbook, asked: _Asked, now: datetime) -> Survey:
+    with _progress("Reading", None) as passed:
+        return survey(_told(read, rules, asked, now), now, passed)
+
+
+def _log(told: Iterator[Told], store: Store, found: Survey, asked: _Asked) -> None:
+    began, done = time.monotonic(), 0
+
+    def passed(more: int) -> None:
+        nonlocal done
+        done += more
+        tell(done)
+
+    with _progress("Logging", found.events) as tell:
+        written = write(told, store, writers=asked.writers, tell=passed)
+    out.print(in_words(written, seconds=time.monotonic() - began), soft_wrap=True, highlight=False)
+
+
+@contextmanager
+def _progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar, or without a total a count, while the block runs; what it gives is told how far it has come."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=errors, transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda done: progress.update(task, completed=done)
+
+
+# --- what is told --------------------------------------------------------------------------------
+
+
+def shown(found: Survey, rules: Playbook, now: datetime) -> RenderableType:
+    """What an export holds and leaves out, and what it would set off."""
+    zone = zone_of(None, rules)
+    if found.first is None or found.last is None:
+        head = "There is nothing to log."
+    else:
+        days = f"from {local_day(found.first, zone)} to {local_day(found.last, zone)}"
+        head = f"{found.events:,} events of {len(found.people):,} people, {days}:"
+    parts: list[RenderableType] = [head, _rows(found.types)]
+    if found.left_out:
+        parts += ["Left out:", _rows({reason.value: count for reason, count in found.left_out.items()})]
+    return Group(*parts, *_consequences(found, rules, now))
+
+
+def _rows(counts: dict[str, int]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right")
+    table.add_column()
+    for name, count in counted(counts):
+        table.add_row(count, name)
+    return table
+
+
+def _consequences(found: Survey, rules: Playbook, now: datetime) -> Iterator[str]:
+    silent = found.silent(now - timedelta(days=rules.reengagement.inactive_days))
+    came = found.came(recent(rules.onboarding.open_for, rules.onboarding.start, now))
+    late = duration_text(rules.onboarding.stale_after)
+    if silent:
+        yield (
+            f"{silent:,} people have been silent for {rules.reengagement.inactive_days} days or more. Those who may "
+            f"get mail are asked to come back, spread over {SPREAD.days} days."
+        )
+    if came:
+        yield (
+            f"{came:,} people joined since onboarding.start and less than {rules.onboarding.open_for.days} days ago. "
+            f"They get the steps of onboarding whose day is yet to come, or was at most {late} ago."
+        )
+    if found.unmeasured:
+        yield (
+            f"{found.unmeasured:,} events are older than {KEPT.days} days: they tell of their people, but no figure is "
+            "made of them."
+        )
+
+
+def in_words(written: Written, *, seconds: float) -> str:
+    """What became of an import."""
+    rate = f"{(written.new + written.again) / max(seconds, 0.001):,.0f} a second"
+    again = f" {written.again:,} stood in the log already." if written.again else ""
+    erased = f" {written.erased:,} left out: {LeftOut.ERASED}." if written.erased else ""
+    follows = " Members follow in minutes, the figures of their days with the next hourly ticks." if written.new else ""
+    return f"[green]Logged {written.new:,} events[/], {rate}.{again}{erased}{follows}"
