@@ -11,7 +11,7 @@ from shared.programmes import onboarding
 from tests.bench.rows import RUNS, Row, cpu
 from tests.builders import JOINED, a_member, a_playbook, an_enrolment
 
-TIMES = 500
+TIMES = 150
 
 
 def rows() -> Iterator[Row]:

@@ -9,7 +9,7 @@ from statistics import median
 from time import process_time
 from typing import Any
 
-RUNS = 15
+RUNS = 45
 """How often each side is taken: the median is told."""
 
 

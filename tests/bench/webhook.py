@@ -21,7 +21,7 @@ from tests.bench.wire import SETTINGS, Wire, an_app, client
 from tests.golden import SECRETS, golden
 from tests.invocation import Context
 
-TIMES = 100
+TIMES = 30
 SECRET = SECRETS["slack"]
 
 
