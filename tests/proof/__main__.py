@@ -11,7 +11,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from itertools import chain
 from multiprocessing import get_context
 from pathlib import Path
@@ -34,19 +34,22 @@ def main(arguments: Sequence[str]) -> int:
     asked = _asked(arguments)
     with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as processes:
 
-        def side_by_side(work: Callable[..., Any], items: Iterable[Any]) -> Iterator[Any]:
-            for done in as_completed([processes.submit(work, item) for item in items]):
-                yield done.result()
+        def begun(work: Callable[..., Any], items: Iterable[Any]) -> list[Future[Any]]:
+            return [processes.submit(work, item) for item in items]
 
+        # All is begun before anything is told, so that nobody waits for the last piece of a part.
+        first, count = asked.seeds
+        shares = [range(at, min(at + A_SHARE, first + count)) for at in range(first, first + count, A_SHARE)]
+        flows = begun(strike, (*FLOWS, *MEETINGS)) if "flows" in asked.parts else []
+        guards = begun(hunt, _shares_of_guards()) if "mutants" in asked.parts else []
+        seeds = begun(months, shares) if "seeds" in asked.parts else []
         found: dict[str, Any] = {}
-        if "flows" in asked.parts:
-            found["flows"] = _flows(side_by_side(strike, (*FLOWS, *MEETINGS)))
-        if "seeds" in asked.parts:
-            first, count = asked.seeds
-            shares = [range(at, min(at + A_SHARE, first + count)) for at in range(first, first + count, A_SHARE)]
-            found["seeds"] = _seeds(side_by_side(months, shares))
-        if "mutants" in asked.parts:
-            found["mutants"] = _mutants(side_by_side(hunt, _shares_of_guards()))
+        if flows:
+            found["flows"] = _flows(map(Future.result, as_completed(flows)))
+        if guards:
+            found["mutants"] = _mutants(map(Future.result, as_completed(guards)))
+        if seeds:
+            found["seeds"] = _seeds(map(Future.result, as_completed(seeds)))
     found["classes"] = {"total": len(list(classes())), "shown": sum(bool(one.shown) for one in classes())}
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     asked.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

@@ -59,7 +59,11 @@ class Canned(AWSResponse):  # type: ignore[misc, unused-ignore]
         }
         super().__init__("https://aws.example.com", status, plain, None)  # type: ignore[arg-type]
         self.told = told
-        self._content = json.dumps(told).encode()
+
+    @property
+    def content(self) -> bytes:
+        """The answer as it goes over the wire; most that ask take it as it was told."""
+        return json.dumps(self.told).encode()
 
 
 @dataclass
