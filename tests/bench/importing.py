@@ -1,7 +1,7 @@
 """What reading an export into events costs, beside reading the same file with the standard library and no more.
 
-Writing is not counted: it is one put an event, as of any webhook, and its way through boto3 alone takes some twenty-five
-times as long as reading it.
+Writing is not counted: it is one put an event, as of any webhook, and its way through boto3 alone takes some
+twenty-five times as long as reading it.
 """
 
 from __future__ import annotations
