@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from botocore.exceptions import BotoCoreError, ClientError
 from rich.console import Group, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -24,6 +25,7 @@ from infra.history import Survey, Written, asked_for, counted, recent, survey, w
 from infra.local.stack import STACK
 from infra.operate import deployed, now_of
 from infra.terminal import Day, PlaybookFile, StackName, TableName, Yes, agreed, errors, out, read_playbook
+from shared.errors import FlywheelError
 from shared.localtime import local_day
 from shared.members import zone_of
 from shared.playbook import Playbook
@@ -210,8 +212,14 @@ def _log(told: Iterator[Told], store: Store, found: Survey, asked: _Asked) -> No
         done += more
         tell(done)
 
-    with _progress("Logging", found.events) as tell:
-        written = write(told, store, writers=asked.writers, tell=passed)
+    try:
+        with _progress("Logging", found.events) as tell:
+            written = write(told, store, writers=asked.writers, tell=passed)
+    except (FlywheelError, BotoCoreError, ClientError, KeyboardInterrupt):
+        errors.print(
+            f"Broken off: at least {done:,} of {found.events:,} events are logged. Run it again: none is logged twice."
+        )
+        raise
     out.print(in_words(written, seconds=time.monotonic() - began), soft_wrap=True, highlight=False)
 
 

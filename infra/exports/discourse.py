@@ -23,6 +23,7 @@ from shared.playbook import Playbook
 
 _NEEDED = ("id", "created_at", "email", "active", "admin", "moderator")
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2} UTC")
+_TRUE = frozenset({"true", "TRUE", "True", "t"})
 _ARCHIVE = {"topic_title", "post"}
 
 
@@ -91,7 +92,7 @@ def _profile(row: Node) -> Profile:
 
 
 def _is_true(row: Node, key: str) -> bool:
-    return (row.maybe_text(key) or "").lower() in {"true", "t"}
+    return row.value.get(key) in _TRUE
 
 
 def _moment(row: Node, key: str) -> datetime:

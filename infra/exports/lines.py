@@ -14,7 +14,10 @@ from infra.exports import LeftOut, Told, each, opened
 from shared.errors import Malformed, UsageError
 from shared.events import MemberJoined, MemberUpdated, ReferralSignedUp
 from shared.platforms.delivery import Node, load
-from shared.platforms.standard import event_told, is_message_id
+from shared.platforms.standard import BODY, event_told, is_message_id
+
+_LINE = BODY | {"id"}
+"""The names of a line: of a webhook's body, and of its header."""
 
 
 def events(file: Path, *, now: datetime) -> Iterator[Told]:
@@ -35,7 +38,7 @@ def _line(now: datetime, item: Node) -> Iterator[Told]:
         told = load(text.encode())
     except Malformed as exc:
         raise Malformed("must be an object in JSON") from exc
-    event = event_told(_id(told), Node({key: one for key, one in told.value.items() if key != "id"}), now)
+    event = event_told(_id(told), told, now, _LINE)
     if event is None:
         yield LeftOut.UNKNOWN_TYPE
     elif isinstance(event, ReferralSignedUp):

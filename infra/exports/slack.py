@@ -141,24 +141,23 @@ class _Export:
             yield MemberLeft(id=f"{version}:left", **fields)
 
     def _message(self, channel: _Channel, raw: Node) -> Iterator[Told]:
-        node = Node({**raw.value, "channel": channel.id})
         if raw.value.get("reactions"):
             yield LeftOut.REACTIONS
         if raw.value.get("user") in self._people.bots or _is_of_bot(raw):
             yield LeftOut.BOT
         elif channel.general and raw.value.get("subtype") == "channel_join":
-            yield self._join(node)
+            yield self._join(channel, raw)
         else:
-            yield message(node, self._now) or LeftOut.NOTICE
+            yield message(raw, self._now, channel=channel.id) or LeftOut.NOTICE
 
-    def _join(self, node: Node) -> Told:
+    def _join(self, channel: _Channel, node: Node) -> Told:
         """Somebody comes to the general channel: the first time, it is to the workspace."""
         actor = node.ident("user")
         if actor in self._people.joined:
             return LeftOut.NOTICE
         self._people.joined.add(actor)
         return MemberJoined(
-            id=f"slack:{node.ident('channel')}:{node.ident('ts')}",
+            id=f"slack:{channel.id}:{node.ident('ts')}",
             occurred_at=moment_of(node, "ts"),
             received_at=self._now,
             platform="slack",

@@ -10,7 +10,7 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from shared.errors import Malformed
 from shared.events import Profile, Role
@@ -34,8 +34,7 @@ class Answer:
     body: str
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(NamedTuple):
     """A JSON object and the path to it. Getters raise Malformed; `maybe_` ones give None for what is absent or null."""
 
     value: Mapping[str, Any]
@@ -90,7 +89,7 @@ class Node:
         value = self.maybe_text(key)
         if value is None:
             return None
-        if not value or len(value.encode()) > LONGEST_ID or not value.isprintable() or value.split() != [value]:
+        if not value or len(value.encode()) > LONGEST_ID or not value.isprintable() or " " in value:
             self.wrong(key, f"must be an id of 1 to {LONGEST_ID} bytes, without blanks")
         return value
 
@@ -136,7 +135,7 @@ class Node:
         """The moment that the number read at `key` stands for, in UTC."""
         if not _EARLIEST_SECOND <= seconds < _LATEST_SECOND:
             self.wrong(key, "must lie between the years 2000 and 2100")
-        return EPOCH + timedelta(seconds=seconds, microseconds=microseconds)
+        return EPOCH + timedelta(0, seconds, microseconds)
 
     def _maybe(self, key: str, kind: type[_Kind], name: str) -> _Kind | None:
         value = self.value.get(key)
@@ -148,7 +147,7 @@ class Node:
 def load(body: bytes) -> Node:
     """Read a body that must be a JSON object in UTF-8; raises Malformed."""
     try:
-        value = json.loads(body.decode(), parse_constant=_refuse)
+        value = _JSON.decode(body.decode())
     except (ValueError, RecursionError) as exc:
         raise Malformed("the body must be JSON in UTF-8") from exc
     if not isinstance(value, dict):
@@ -175,6 +174,9 @@ def profile(
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
+
+
+_JSON = json.JSONDecoder(parse_constant=_refuse)
 
 
 def _valid(text: str) -> str:

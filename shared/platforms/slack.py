@@ -98,15 +98,15 @@ def _user_change(delivery: _Delivery) -> CommunityEvent | None:
     return MemberUpdated(**delivery.about(user), profile=profile_of(user))
 
 
-def message(event: Node, received_at: datetime) -> CommunityEvent | None:
-    """A message with its channel, of a delivery or of an export; None unless somebody wrote it for the community.
+def message(event: Node, received_at: datetime, *, channel: str | None = None) -> CommunityEvent | None:
+    """A message of a delivery, or of the `channel` of an export; None unless somebody wrote it for the community.
 
     Slack's identity of a message is its channel and `ts`, so that is what the event is told by: live and from an
     export it is the same one. Raises Malformed.
     """
-    if not _somebody_wrote(event):
+    if not _somebody_wrote(event) or _is_direct(channel := channel or event.ident("channel")):
         return None
-    channel, ts, thread = event.ident("channel"), event.ident("ts"), event.maybe_ident("thread_ts")
+    ts, thread = event.ident("ts"), event.maybe_ident("thread_ts")
     fields: dict[str, Any] = {
         "id": f"slack:{channel}:{ts}",
         "occurred_at": moment_of(event, "ts"),
@@ -155,7 +155,7 @@ def _somebody_wrote(event: Node) -> bool:
         return False
     if event.maybe_text("bot_id") or event.maybe_node("bot_profile") or event.maybe_text("user") in {None, SLACKBOT}:
         return False
-    return event.maybe_text("channel_type") not in _PRIVATE and not _is_direct(event.ident("channel"))
+    return event.maybe_text("channel_type") not in _PRIVATE
 
 
 def _is_direct(channel: str) -> bool:

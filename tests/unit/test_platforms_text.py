@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from shared.platforms.discourse import own_words
 from shared.platforms.slack import plain
-from shared.platforms.text import feeling, measure
+from shared.platforms.text import _WEIGHT, feeling, measure
 
 
 @pytest.mark.parametrize("text", ["Is it?", "これは何ですか？", "ما هذا؟", "Что это?", "Τι είναι\u037e"])
@@ -55,6 +55,12 @@ def test_only_emoji_tell_a_sentiment(text: str, sentiment: str | None) -> None:
 @pytest.mark.parametrize("emoji", ["+1", "thumbsup::skin-tone-6", ":heart:", "❤️", "👍🏽"])
 def test_a_kind_reaction_is_positive(emoji: str) -> None:
     assert feeling(emoji) == "positive"
+
+
+def test_every_emoji_feels_in_a_text_as_it_does_alone() -> None:
+    signs = [sign for sign in _WEIGHT if not sign.isascii()]
+    assert len(signs) > 30
+    assert [measure(f"so {sign} it is").sentiment for sign in signs] == [feeling(sign) for sign in signs]
 
 
 @pytest.mark.parametrize("emoji", ["", ":", "::", "eyes", "mill-wheel", "joy"])
