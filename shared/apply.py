@@ -45,16 +45,22 @@ def _apply_one(action: Action, store: Store, now: datetime) -> None:
             if member is None or is_dormant(member):
                 store.done(action.due)
         case Arm():
-            where = {"programme": action.programme, "member_id": action.member_id, "key": action.key}
-            due = Due(due_at=action.due_at, state=action.state, **where)
-            # Whoever has read the one that is there does not know yet what it is put there for; it may just be going.
-            _ = store.arm(due) or store.fence(*where.values()) or store.arm(due)
+            _arm(_item(action), store)
         case Advance():
             store.advance(action.due, action.due.model_copy(update={"due_at": action.due_at, "state": action.state}))
         case Done():
             store.done(action.due)
         case Wake():
             store.wake(action.programme, action.member_id, action.key, action.at)
+
+
+def _item(arm: Arm) -> Due:
+    return Due(programme=arm.programme, member_id=arm.member_id, key=arm.key, due_at=arm.due_at, state=arm.state)
+
+
+def _arm(due: Due, store: Store) -> bool:
+    """Put an item there. Who has read one that is there does not know yet what for, and may just be taking it off."""
+    return store.arm(due) or store.fence(due.programme, due.member_id, due.key) or store.arm(due)
 
 
 def _planned(mail: SendMail) -> PlannedMail:

@@ -233,8 +233,8 @@ MUTANTS = (
     Mutant(
         "who has read an item that is armed looks again",
         "shared.apply",
-        "_ = store.arm(due) or store.fence(*where.values()) or store.arm(due)",
-        "_ = store.arm(due)",
+        "return store.arm(due) or store.fence(due.programme, due.member_id, due.key) or store.arm(due)",
+        "return store.arm(due)",
         "the last look and a return",
     ),
     Mutant(
