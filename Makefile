@@ -70,6 +70,7 @@ synth: $(READY) ## Synthesise the stack for AWS into cdk.out (ARGS="-c name=valu
 	@$(BIN)/python -m infra.node cdk synth --quiet $(ARGS)
 
 deploy: $(READY) ## Deploy to the AWS account of this shell (ARGS="-c name=value")
+	@$(BIN)/flywheel secrets make
 	@$(BIN)/python -m infra.node cdk deploy $(ARGS)
 
 lock: $(READY) ## Pin the requirements anew (ARGS=--upgrade for newer versions)

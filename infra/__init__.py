@@ -4,3 +4,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 """The project's own folder, whatever the working directory."""
+
+STACK = "Flywheel"
+"""The CloudFormation stack, unless a command is told of another."""

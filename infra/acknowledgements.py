@@ -45,14 +45,6 @@ QUEUE_MAPPING = (
     "streams."
 )
 
-SECRETS = {
-    "WebhookSecret": "The platforms make these secrets; their owner puts them here, the new beside the old while one "
-    "is rotated.",
-    "LinksSecret": "Links in old mails must go on working: a new key comes beside the old ones, when its owner says.",
-    "RewardsSecret": "Whoever checks the signature must be told first: it is rotated by hand, the previous one beside "
-    "it.",
-}
-
 SIGNED = {
     "POST--webhooks--{platform}": "Platforms sign what they send; the signature over the raw body is checked before "
     "anything is read of it.",
@@ -107,7 +99,6 @@ def acknowledge(stack: Flywheel) -> None:
 
 def acknowledged(stack: Flywheel) -> Iterator[Acknowledged]:
     """Everything that is kept, by the children of the stack."""
-    yield from (Acknowledged(name, "AwsSolutions-SMG4", reason) for name, reason in SECRETS.items())
     yield from (Acknowledged("LargeDays", rule, reason) for rule, reason in MACHINE.items())
     yield from (Acknowledged(role, rule, reason) for (role, rule), reason in GRANTS.items())
     for name in stack.functions:

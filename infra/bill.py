@@ -67,7 +67,7 @@ ASSUMED: Mapping[str, Assumed] = {
     "pace": _assumed("143", "ms pass for each mail until SES may have it: half of the 14 a second of a new account"),
     "cold": _assumed("24", "cold starts a day and function, of a second each"),
     "workers": _assumed(
-        "2", "workers of a function that reads a secret are there all month, and read it every five minutes"
+        "2", "workers of a function that reads a secret are there all month, and read it every quarter of an hour"
     ),
     "polls": _assumed(
         "648000", "times a month Lambda asks a queue in which nothing is: five pollers, every 20 seconds"
@@ -149,8 +149,7 @@ def quantities(size: Size, work: Work) -> Units:
         "metrics": _metrics(units, work),
         "alarms": Decimal(stack["alarms"]),
         "dashboards": Decimal(stack["dashboards"]),
-        "secrets": Decimal(stack["secrets"]),
-        "secret_reads": _sum(min(invocations[name], value("workers") * HOURS * 12) for name in SECRETIVE),
+        "decryptions": _sum(min(invocations[name], value("workers") * HOURS * 4) for name in SECRETIVE),
     }
 
 

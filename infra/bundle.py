@@ -35,8 +35,11 @@ Machine = Literal["lambda", "host"]
 LayerName = Literal["layer", "report"]
 """What all functions need, and what only the one that makes reports needs besides: to draw charts."""
 
-SERVICES = frozenset({"dynamodb", "events", "secretsmanager", "sesv2", "sqs", "stepfunctions", "sts"})
+SERVICES = frozenset({"dynamodb", "events", "sesv2", "sqs", "ssm", "stepfunctions", "sts"})
 """The AWS services that functions call; botocore describes some 400, in 25 MB."""
+
+CALLED = {"ssm": ("GetParameter",)}
+"""What is called of a service whose description is large: it is left with no more."""
 
 _POWERTOOLS_UNUSED = (
     *("auth_alpha", "circuit_breaker", "data_masking", "feature_flags", "idempotency", "kafka", "parameters"),
@@ -217,7 +220,8 @@ def _prune_descriptions(described: Path) -> None:
         examples.unlink()
     for packed in described.rglob("service-2.json.gz"):
         model = json.loads(gzip.decompress(packed.read_bytes()))
-        _write_json(packed.with_suffix(""), _without_prose(model))
+        called = CALLED.get(packed.parent.parent.name)
+        _write_json(packed.with_suffix(""), _without_prose(_called_of(model, called) if called else model))
         packed.unlink()
     endpoints = json.loads((described / "endpoints.json").read_text("utf-8"))
     prefixes = {_endpoint_prefix(model) for model in described.rglob("service-2.json")}
@@ -229,6 +233,24 @@ def _prune_descriptions(described: Path) -> None:
 def _endpoint_prefix(model: Path) -> str:
     """What a service is called in botocore's list of endpoints."""
     return str(json.loads(model.read_text("utf-8"))["metadata"]["endpointPrefix"])
+
+
+def _called_of(model: dict[str, Any], operations: Iterable[str]) -> dict[str, Any]:
+    """A service's description with these operations alone, and the shapes that they lead to."""
+    kept = {name: model["operations"][name] for name in operations}
+    shapes: dict[str, Any] = {}
+    looked_at: list[Any] = [kept]
+    while looked_at:
+        one = looked_at.pop()
+        if isinstance(one, dict):
+            looked_at += one.values()
+            name = one.get("shape")
+            if isinstance(name, str) and name not in shapes:
+                shapes[name] = model["shapes"][name]
+                looked_at.append(shapes[name])
+        elif isinstance(one, list):
+            looked_at += one
+    return {**model, "operations": kept, "shapes": shapes}
 
 
 def _without_prose(model: Any) -> Any:  # noqa: ANN401 - any part of a description

@@ -15,19 +15,20 @@ import typer
 from rich.text import Text
 from typer.exceptions import TyperException
 
-from infra import ROOT, dead, importing, reports
+from infra import ROOT, STACK, dead, importing, reports
 from infra import cost as costs
 from infra import doctor as doctoring
 from infra import lift as lifts
 from infra import members as persons
 from infra import referrals as referring
 from infra import resume as resuming
+from infra import secret as secrets
 from infra import why as reasons
 from infra.local import show
 from infra.local.demo import SECRETS, Demo
 from infra.local.inbox import write_inbox
 from infra.local.receiver import receiving
-from infra.local.stack import STACK, LocalStack, running
+from infra.local.stack import LocalStack, running
 from infra.local.summary import outcome, summary
 from infra.operate import deployed, now_of
 from infra.preview import sample_mail, send, whole
@@ -66,6 +67,7 @@ app.add_typer(referring.commands, name="referrals")
 app.add_typer(persons.commands, name="members")
 app.add_typer(dead.commands, name="dead")
 app.add_typer(importing.commands, name="import")
+app.add_typer(secrets.commands, name="secrets")
 
 app.command()(reports.report)
 app.command()(doctoring.doctor)

@@ -15,8 +15,8 @@ from botocore.config import Config
 from rich.table import Column, Table
 from rich.text import Text
 
+from infra import STACK
 from infra.letters import QUEUES, SENT_BACK, Letter, remedy, why
-from infra.local.stack import STACK
 from infra.operate import deployed, output, outputs, region
 from infra.redrive import HELD, Queues, Redrive, StillFails, invoking
 from infra.terminal import Json, StackName, TableName, Yes, agreed, errors, out, print_json

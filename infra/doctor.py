@@ -20,13 +20,13 @@ from botocore.exceptions import ClientError
 from rich.table import Column, Table
 from rich.text import Text
 
-from infra import ROOT, findings, records
+from infra import ROOT, STACK, findings, records, secret
 from infra.findings import Finding
 from infra.letters import QUEUES, function_name
-from infra.local.stack import STACK
 from infra.operate import deployed, now_of, outputs, region
 from infra.terminal import Json, PlaybookFile, StackName, TableName, out, print_json, read_playbook
 from shared.app import QUICK
+from shared.errors import UsageError
 from shared.members import zone_of
 from shared.playbook import Playbook
 from shared.store import Store
@@ -35,7 +35,6 @@ from shared.watching import balance, oldest_due
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_scheduler import EventBridgeSchedulerClient
-    from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sesv2 import SESV2Client
     from mypy_boto3_sqs import SQSClient
 
@@ -58,9 +57,9 @@ OUTPUTS = (
     *(f"{queue}QueueUrl" for queue in QUEUES),
     "MailQueueUrl",
     "RewardQueueUrl",
-    "WebhookSecretArn",
-    "LinksSecretArn",
-    "RewardsSecretArn",
+    "WebhookSecret",
+    "LinksSecret",
+    "RewardsSecret",
     "SenderDomains",
     "MailFeedbackFunction",
     "Functions",
@@ -260,12 +259,11 @@ def _secrets(patient: Patient) -> Finding:
     return findings.secrets(told, patient.playbook.platforms)
 
 
-def _secret(patient: Patient, name: str) -> Any:  # noqa: ANN401 - whatever JSON it is, None when it is none
-    client: SecretsManagerClient = _client("secretsmanager")
-    told = client.get_secret_value(SecretId=patient.outputs[f"{name}SecretArn"])
+def _secret(patient: Patient, name: str) -> dict[str, Any] | None:
+    """What a secret holds; None when it is not there, or no JSON object."""
     try:
-        return json.loads(told["SecretString"])
-    except (KeyError, ValueError):
+        return secret.read(_client("ssm"), patient.outputs[f"{name}Secret"])
+    except UsageError:
         return None
 
 

@@ -166,11 +166,11 @@ def identity(domain: str, told: Mapping[str, Any]) -> Finding:
 def secrets(told: Mapping[str, Any], platforms: Iterable[str]) -> Finding:
     """Whether every platform of the playbook has a secret, and what we sign with is there.
 
-    `told` is what the secrets `Webhook`, `Links` and `Rewards` hold: a JSON object each, or None for anything else.
+    `told` is what the secrets `Webhook`, `Links` and `Rewards` hold: a JSON object each; None for anything else.
     """
     broken = [name for name, held in told.items() if not isinstance(held, dict)]
     if broken:
-        text = f"not a JSON object: {', '.join(f'{name}Secret' for name in broken)}"
+        text = f"not there, or no JSON object: {', '.join(f'{name}Secret' for name in broken)}"
         return Finding(name="secrets", state="act", text=text, runbook="server-errors")
     webhooks, links, rewards = (told[name] for name in ("Webhook", "Links", "Rewards"))
     missing = [f"of the platform {name}" for name in platforms if not webhooks.get(name)]

@@ -14,8 +14,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import JsonValue
 
-from infra import ROOT
-from infra.local.stack import STACK
+from infra import ROOT, STACK
 from infra.operate import house, now_of
 from infra.terminal import PlaybookFile, StackName, TableName, Yes, agreed, out, print_json, read_playbook
 from infra.why import member_named

@@ -57,13 +57,20 @@ def deployed(*, table: str | None, stack: str, side_by_side: int = 1) -> Iterato
     Raises UsageError, in a sentence, when credentials, region, stack or table are missing, and when AWS refuses
     anything that is asked of the table meanwhile; Unavailable when the table does not answer.
     """
-    try:
+    with answering(repr(table) if table else f"as the stack {stack!r} names it"):
         name = table or output(TABLE_OUTPUT, stack)
         config = QUICK if side_by_side == 1 else QUICK.merge(Config(max_pool_connections=side_by_side))
         client: DynamoDBClient = boto3.client("dynamodb", region_name=region(), config=config)
         yield Store(client, name)
+
+
+@contextmanager
+def answering(table: str = "of that name") -> Iterator[None]:
+    """Turn what AWS refuses meanwhile, and that it does not answer, into a UsageError of one sentence."""
+    try:
+        yield
     except ClientError as exc:
-        raise UsageError(_refusal(exc, repr(table) if table else f"as the stack {stack!r} names it")) from exc
+        raise UsageError(_refusal(exc, table)) from exc
     except BotoCoreError as exc:
         raise UsageError(_failure(exc)) from exc
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING, Annotated
@@ -10,14 +9,12 @@ from zoneinfo import ZoneInfo
 
 import boto3
 import typer
-from botocore.exceptions import ClientError
 from pydantic import JsonValue
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from infra import ROOT
-from infra.local.stack import STACK
+from infra import ROOT, STACK, secret
 from infra.operate import deployed, house, now_of, output, region
 from infra.referred import STATUSES, Bonds, bonds_of, gift, in_words, named, why_so
 from infra.resume import clock
@@ -49,7 +46,6 @@ from shared.signing import Signer
 from shared.store import Store
 
 if TYPE_CHECKING:
-    from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
 
 commands = typer.Typer(
@@ -209,13 +205,7 @@ def _notices(stack: str) -> NoticeQueue:
 
 
 def _signer(stack: str) -> Signer:
-    client: SecretsManagerClient = boto3.client("secretsmanager", region_name=region(), config=QUICK)
-    arn = output("LinksSecretArn", stack)
-    try:
-        text = client.get_secret_value(SecretId=arn)["SecretString"]
-    except ClientError as exc:
-        raise UsageError(f"the links secret cannot be read: {exc.response['Error']['Code']}") from exc
-    return Signer(json.loads(text))
+    return Signer(secret.read(secret.parameters(), output("LinksSecret", stack)))
 
 
 # --- what is shown -----------------------------------------------------------------------------------

@@ -10,8 +10,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from infra import ROOT
-from infra.local.stack import STACK
+from infra import ROOT, STACK
 from infra.operate import deployed, now_of
 from infra.preview import LINKS, send
 from infra.terminal import PlaybookFile, StackName, TableName, compiled_mails, out, read_playbook

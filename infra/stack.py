@@ -28,12 +28,11 @@ from aws_cdk import aws_lambda_event_sources as sources
 from aws_cdk import aws_logs as logs
 from aws_cdk import aws_scheduler as scheduler
 from aws_cdk import aws_scheduler_targets as scheduled
-from aws_cdk import aws_secretsmanager as secrets
 from aws_cdk import aws_ses as ses
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra import budget, grants, mailers, measuring, reports_stack
+from infra import budget, grants, mailers, measuring, reports_stack, secret
 from infra.bundle import Asset
 from infra.observability import Watched, watch
 from shared.errors import UsageError
@@ -67,6 +66,15 @@ TIMEOUTS = {
 MEMORY = {"metrics_rollup": measuring.MEMORY, "mailer": mailers.MEMORY}
 """MB, of those that need more than the others."""
 
+SECRETS_READ: Mapping[str, secret.Name] = {
+    "webhooks": "webhooks",
+    "links": "links",
+    "react": "links",
+    "mailer": "links",
+    "reward_notices": "rewards",
+}
+"""The one secret that a function reads."""
+
 ACCESS_LOG = {
     # The path of a link carries its token, and an IP address is a person's: neither is logged.
     "request": "$context.requestId",
@@ -97,8 +105,9 @@ class Settings:
     """What may differ between two deployments.
 
     `senders` are the addresses that mails are from; `reports` go out in the community's `timezone` unless they say
-    another. `disposable` leaves nothing behind when the stack is destroyed; without it the table, the secrets and the
-    logs outlive the stack. `domain_name` needs `certificate_arn`. `budget` is in US dollars a month.
+    another. `disposable` leaves nothing behind when the stack is destroyed but the secrets, which are not the stack's;
+    without it the table and the logs outlive the stack. `domain_name` needs `certificate_arn`. `budget` is in US
+    dollars a month.
     """
 
     senders: Sequence[str]
@@ -134,7 +143,6 @@ class Flywheel(cdk.Stack):
         )
         self.bus = events.EventBus(self, "Bus", description="What Flywheel tells the rest of the house: rewards")
         self.dead = {name: self._queue(f"Dead{name}") for name in ("Log", "Schedules", "Feedback")}
-        self.webhook_secret, self.links_secret, self.rewards_secret = self._secrets()
         self.configuration_set = ses.ConfigurationSet(
             self, "Mails", suppression_reasons=ses.SuppressionReasons.BOUNCES_AND_COMPLAINTS
         )
@@ -163,8 +171,11 @@ class Flywheel(cdk.Stack):
         self._may("react", STREAM, self.table.table_stream_arn or "")
         self._may("react", ("dynamodb:ListStreams",), "*")  # this action knows no narrower resource
 
-        for function, read in self._secrets_read().items():
-            self._may(function, ("secretsmanager:GetSecretValue",), read.secret_arn)
+        # The key aws/ssm lets whoever in the account may read a parameter decrypt it: that takes no grant.
+        for function, read in SECRETS_READ.items():
+            name = self._parameter(read).removeprefix("/")
+            arn = self.format_arn(service="ssm", resource="parameter", resource_name=name)
+            self._may(function, ("ssm:GetParameter",), arn)
         for function in ("react", "reward_notices", "onboarding", "reengagement", "mail_followups", "manager_report"):
             self._may(function, ("sqs:SendMessage",), self.mail_queue.queue_arn)
         self._may("referral_rewards", ("sqs:SendMessage",), self.reward_queue.queue_arn)
@@ -178,10 +189,6 @@ class Flywheel(cdk.Stack):
 
     def _touched(self, one: grants.Touched) -> str:
         return f"{self.table.table_arn}/index/{one.index}" if one.index else self.table.table_arn
-
-    def _secrets_read(self) -> dict[str, secrets.Secret]:
-        links = dict.fromkeys(("links", "react", "mailer"), self.links_secret)
-        return {"webhooks": self.webhook_secret, "reward_notices": self.rewards_secret, **links}
 
     def _may(
         self, function: str, actions: Sequence[str], *resources: str, only_if: Mapping[str, object] | None = None
@@ -342,47 +349,9 @@ class Flywheel(cdk.Stack):
         dead = {"Mail": self.mail_queue.dead_letter_queue, "Reward": self.reward_queue.dead_letter_queue}
         return {**self.dead, **{name: one.queue for name, one in dead.items() if one}}
 
-    def _secrets(self) -> tuple[secrets.Secret, secrets.Secret, secrets.Secret]:
-        """The operator fills the first, platform -> list of secrets; the others are made here."""
-        webhooks = secrets.Secret(
-            self,
-            "WebhookSecret",
-            description='Webhook secrets, {"<platform>": ["<secret>", ...]}; several while one is being rotated',
-            # Generated, though nothing reads it: a value in the template could overwrite the operator's secrets.
-            generate_secret_string=secrets.SecretStringGenerator(
-                secret_string_template="{}",  # noqa: S106 - what surrounds the secret # nosec B106
-                generate_string_key="unused",
-            ),
-            removal_policy=self.kept,
-        )
-        key = secrets.SecretStringGenerator(
-            secret_string_template='{"current":"1"}',  # noqa: S106 - what surrounds the secret # nosec B106
-            generate_string_key="1",
-            password_length=64,
-            exclude_punctuation=True,
-        )
-        links = secrets.Secret(
-            self,
-            "LinksSecret",
-            description='Keys that sign links, {"current": "<id>", "<id>": "<key>"}; old mails need the old ones',
-            generate_secret_string=key,
-            removal_policy=self.kept,
-        )
-        # Letters and digits, four at a time, are base64 as they stand: what Standard Webhooks has for a secret.
-        sign = secrets.SecretStringGenerator(
-            secret_string_template="{}",  # noqa: S106 - what surrounds the secret # nosec B106
-            generate_string_key="current",
-            password_length=44,
-            exclude_punctuation=True,
-        )
-        rewards = secrets.Secret(
-            self,
-            "RewardsSecret",
-            description='Signs what rewards are told of, {"current": "<base64>"}; also "previous" while one is rotated',
-            generate_secret_string=sign,
-            removal_policy=self.kept,
-        )
-        return webhooks, links, rewards
+    def _parameter(self, name: secret.Name) -> str:
+        """What a secret is called in Parameter Store; it is made by `flywheel secrets make`, not by this stack."""
+        return secret.parameter(self.stack_name, name)
 
     def _api(self) -> http.HttpApi:
         """The one door for the outside, at the own domain only where there is one."""
@@ -448,10 +417,10 @@ class Flywheel(cdk.Stack):
             "FLYWHEEL_TABLE": self.table.table_name,
             "FLYWHEEL_MAIL_QUEUE_URL": self.mail_queue.queue_url,
             "FLYWHEEL_REWARD_QUEUE_URL": self.reward_queue.queue_url,
-            "FLYWHEEL_REWARDS_SECRET": self.rewards_secret.secret_arn,
+            "FLYWHEEL_REWARDS_SECRET": self._parameter("rewards"),
             "FLYWHEEL_EVENT_BUS": self.bus.event_bus_name,
-            "FLYWHEEL_WEBHOOK_SECRET": self.webhook_secret.secret_arn,
-            "FLYWHEEL_LINKS_SECRET": self.links_secret.secret_arn,
+            "FLYWHEEL_WEBHOOK_SECRET": self._parameter("webhooks"),
+            "FLYWHEEL_LINKS_SECRET": self._parameter("links"),
             "FLYWHEEL_LINKS_URL": self.public_url,
             "FLYWHEEL_CONFIGURATION_SET": self.configuration_set.configuration_set_name,
             "FLYWHEEL_MAILER_WORKERS": str(mailers.WORKERS),
@@ -467,10 +436,10 @@ class Flywheel(cdk.Stack):
             "LinksUrl": f"{self.public_url}/l",
             "TableName": self.table.table_name,
             "MailQueueUrl": self.mail_queue.queue_url,
-            "WebhookSecretArn": self.webhook_secret.secret_arn,
-            "LinksSecretArn": self.links_secret.secret_arn,
+            "WebhookSecret": self._parameter("webhooks"),
+            "LinksSecret": self._parameter("links"),
             "RewardQueueUrl": self.reward_queue.queue_url,
-            "RewardsSecretArn": self.rewards_secret.secret_arn,
+            "RewardsSecret": self._parameter("rewards"),
             "EventBusName": self.bus.event_bus_name,
             "ConfigurationSet": self.configuration_set.configuration_set_name,
             "SenderDomains": ",".join(self._sender_domains()),

@@ -24,8 +24,6 @@ from shared.store import Store
 
 # What only some functions need is imported when it is first used: a cold start pays for no more than its own.
 if TYPE_CHECKING:
-    from mypy_boto3_secretsmanager import SecretsManagerClient
-
     from shared.eventbus import EventBus
     from shared.largedays import LargeDays
     from shared.mail import Mails
@@ -38,8 +36,8 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 
-SECRETS_KEPT = 300.0
-"""Seconds that a secret read from Secrets Manager is used before it is read again, so that a rotation takes effect."""
+SECRETS_KEPT = 900.0
+"""Seconds that a secret is used before it is read again, so that a rotation takes effect. To read one costs: by KMS."""
 
 MOST_AT_ONCE = 32
 """How many threads of a function may use one client; it keeps as many connections, which costs nothing until then."""
@@ -65,7 +63,10 @@ def client(service: str, config: Config) -> Any:  # noqa: ANN401 - botocore's cl
 
 
 class Settings(Frozen):
-    """What the stack tells a function, one `FLYWHEEL_<NAME>` variable each; a function gets only what it needs."""
+    """What the stack tells a function, one `FLYWHEEL_<NAME>` variable each; a function gets only what it needs.
+
+    Of a secret it is the name of its parameter.
+    """
 
     table: str = ""
     mail_queue_url: str = ""
@@ -179,9 +180,8 @@ class App:
         return Signer(self._secret(self.settings.links_secret))
 
     @cached_property
-    def _secrets_manager(self) -> SecretsManagerClient:
-        made: SecretsManagerClient = client("secretsmanager", QUICK)
-        return made
+    def _parameters(self) -> Any:  # noqa: ANN401 - botocore's classes are made at run time
+        return client("ssm", QUICK)
 
     def prepare_for_threads(self) -> None:
         """Make and read what threads share, before there are any: once is enough, and boto3 makes clients in one."""
@@ -219,16 +219,16 @@ class App:
         """A new fencing token."""
         return uuid4().hex
 
-    def _secret(self, arn: str) -> dict[str, Any]:
-        read_at, secret = self._secrets.get(arn, (-SECRETS_KEPT, {}))
+    def _secret(self, parameter: str) -> dict[str, Any]:
+        read_at, secret = self._secrets.get(parameter, (-SECRETS_KEPT, {}))
         if time.monotonic() - read_at >= SECRETS_KEPT:
-            secret = self._read_secret(arn)
-            self._secrets[arn] = (time.monotonic(), secret)
+            secret = self._read_secret(parameter)
+            self._secrets[parameter] = (time.monotonic(), secret)
         return secret
 
-    def _read_secret(self, arn: str) -> dict[str, Any]:
+    def _read_secret(self, parameter: str) -> dict[str, Any]:
         try:
-            text = self._secrets_manager.get_secret_value(SecretId=arn)["SecretString"]
+            text = self._parameters.get_parameter(Name=parameter, WithDecryption=True)["Parameter"]["Value"]
         except (ClientError, HTTPClientError, NoConnection) as exc:
             raise Unavailable(f"a secret could not be read: {type(exc).__name__}") from exc
         secret = json.loads(text)

@@ -89,7 +89,7 @@ class Demo:
         """Live through it all."""
         moments = _moments(self.community.deliveries, self.end)
         moments |= {moment: moments.get(moment, []) for moment in self.doors.moments() if moment <= self.end}
-        self.receiver.secret = self.stack.secret("RewardsSecretArn")["current"]
+        self.receiver.secret = self.stack.secret("RewardsSecret")["current"]
         moments |= {moment: moments.get(moment, []) for moment in self._reports}
         self.stack.set_clock(START)
         self._fire({*TICKS.values(), ROLLUP}, START)

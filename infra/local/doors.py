@@ -67,7 +67,7 @@ class Doors:
         self.clicks = 0
         self.unexpected: list[str] = []
         self._friends = friends
-        self._signer = Signer(stack.secret("LinksSecretArn"))
+        self._signer = Signer(stack.secret("LinksSecret"))
         self._browsers = {friend.number: Browser(stack) for friend in friends}
         self._queries: dict[int, dict[str, str]] = {}
 

@@ -6,7 +6,6 @@ What MiniStack does otherwise than AWS, as far as it matters here:
 - a worker that dies has its call answered 502, its batch of a queue come again when the queue's time is over, its batch
   of the stream after a second, its scheduled or asynchronous call twice more within seconds, and then as a dead letter;
 - the stream and the schedules run by this machine's clock; `<aws.scheduler.scheduled-time>` is left unfilled;
-- a generated secret may hold punctuation, whatever the template says, and so is no base64: `put_rewards_secret`;
 - there are no SES events, and headers and tags of a mail are not kept: `feed_back` brings events;
 - IAM is not enforced, and neither are reserved concurrency of the account, throttles of the HTTP API and TTL.
 """
@@ -24,14 +23,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from secrets import token_bytes
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import boto3
 import httpx
 
-from infra import node
+from infra import STACK, node, secret
 from infra.local.assembly import assembly
 from infra.local.ministack import ACCOUNT, REGION, MiniStack, tail
 from infra.local.quiet import Watch
@@ -45,11 +43,9 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodbstreams import DynamoDBStreamsClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_scheduler import EventBridgeSchedulerClient
-    from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sesv2 import SESV2Client
     from mypy_boto3_sqs import SQSClient
 
-STACK = "Flywheel"
 SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
 Tell = Callable[[str], None]
 
@@ -73,7 +69,7 @@ class LocalStack:
         self.dynamodb: DynamoDBClient = self._client("dynamodb")
         self.lambda_: LambdaClient = self._client("lambda")
         self.scheduler: EventBridgeSchedulerClient = self._client("scheduler")
-        self.secrets: SecretsManagerClient = self._client("secretsmanager")
+        self.ssm = self._client("ssm")
         self.sesv2: SESV2Client = self._client("sesv2")
         self.sqs: SQSClient = self._client("sqs")
         self._http = self._connections.enter_context(httpx.Client(base_url=machine.url, timeout=60))
@@ -91,21 +87,14 @@ class LocalStack:
         (stack,) = cloudformation.describe_stacks(StackName=STACK)["Stacks"]
         return {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
 
-    def put_webhook_secrets(self, secrets: Mapping[str, list[str]]) -> None:
-        """Give each platform's secrets, as an operator does."""
-        self.secrets.put_secret_value(SecretId=self.outputs["WebhookSecretArn"], SecretString=json.dumps(dict(secrets)))
-
-    def put_rewards_secret(self) -> None:
-        """Give what rewards are signed with as AWS would have generated it: base64."""
-        current = base64.b64encode(token_bytes(33)).decode()
-        arn = self.outputs["RewardsSecretArn"]
-        self.secrets.put_secret_value(SecretId=arn, SecretString=json.dumps({"current": current}))
+    def make_secrets(self, webhooks: Mapping[str, list[str]]) -> None:
+        """Make the secrets, and give each platform's, as an operator does."""
+        secret.make(self.ssm, STACK, {})
+        secret.put(self.ssm, STACK, "webhooks", json.dumps(dict(webhooks)))
 
     def secret(self, output: str) -> dict[str, str]:
-        """A secret of the stack's own, named by the output that holds its ARN."""
-        got = self.secrets.get_secret_value(SecretId=self.outputs[output])
-        found: dict[str, str] = json.loads(got["SecretString"])
-        return found
+        """A secret of the stack's own, by the output that names its parameter."""
+        return secret.read(self.ssm, self.outputs[output])
 
     def verify_senders(self) -> None:
         """Make SES identities of the domains that the deployed playbook's mails are from, as an operator does."""
@@ -233,8 +222,7 @@ def running(
             tell("Deploying it with the CDK")
             deploy(machine, made)
             with closing(LocalStack(machine)) as stack:
-                stack.put_webhook_secrets(secrets or {})
-                stack.put_rewards_secret()
+                stack.make_secrets(secrets or {})
                 stack.verify_senders()
                 if virtual_time:
                     stack.pause_schedules()

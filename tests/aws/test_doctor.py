@@ -98,16 +98,16 @@ def aws_says() -> Iterator[dict[str, Stubber]]:
 @pytest.fixture
 def told(app: App) -> dict[str, str]:
     """The outputs of the stack."""
-    sqs, secrets = boto3.client("sqs"), boto3.client("secretsmanager")
+    sqs, parameter = boto3.client("sqs"), f"/{uuid4().hex}/webhooks"
     made = {f"{name}QueueUrl": sqs.create_queue(QueueName=f"{name}-{uuid4().hex}")["QueueUrl"] for name in QUEUES}
     webhooks = {platform: ["a-secret"] for platform in a_playbook().platforms}
-    secret = secrets.create_secret(Name=uuid4().hex, SecretString=json.dumps(webhooks))["ARN"]
+    boto3.client("ssm").put_parameter(Name=parameter, Value=json.dumps(webhooks), Type="SecureString")
     return made | {
         "MailQueueUrl": app.settings.mail_queue_url,
         "RewardQueueUrl": app.settings.reward_queue_url,
-        "WebhookSecretArn": secret,
-        "LinksSecretArn": app.settings.links_secret,
-        "RewardsSecretArn": app.settings.rewards_secret,
+        "WebhookSecret": parameter,
+        "LinksSecret": app.settings.links_secret,
+        "RewardsSecret": app.settings.rewards_secret,
         "SenderDomains": "community.example.com",
         "MailFeedbackFunction": "Flywheel-mail_feedback-x",
         "Functions": ",".join(f"Flywheel-{name}-x" for name in ("react", "mailer", "reward_notices", "onboarding")),
@@ -195,7 +195,7 @@ class TestExamine:
     def test_a_secret_that_is_no_json_object_is_found(
         self, patient: doctor.Patient, told: dict[str, str], held: str
     ) -> None:
-        boto3.client("secretsmanager").put_secret_value(SecretId=told["WebhookSecretArn"], SecretString=held)
+        boto3.client("ssm").put_parameter(Name=told["WebhookSecret"], Value=held, Overwrite=True)
         assert states(doctor.examine(patient)) == {"secrets": "act"}
 
     def test_what_makes_a_check_stumble_is_told_and_so_are_the_others(
@@ -208,7 +208,11 @@ class TestExamine:
         assert [one.text for one in found if one.state == "unseen"] == ["could not be asked: BadZipFile"]
 
     def test_a_platform_without_a_secret_is_found(self, patient: doctor.Patient, told: dict[str, str]) -> None:
-        boto3.client("secretsmanager").put_secret_value(SecretId=told["WebhookSecretArn"], SecretString="{}")
+        boto3.client("ssm").put_parameter(Name=told["WebhookSecret"], Value="{}", Overwrite=True)
+        assert states(doctor.examine(patient)) == {"secrets": "act"}
+
+    def test_a_secret_that_was_never_made_is_found(self, patient: doctor.Patient, told: dict[str, str]) -> None:
+        boto3.client("ssm").delete_parameter(Name=told["WebhookSecret"])
         assert states(doctor.examine(patient)) == {"secrets": "act"}
 
     def test_another_playbook_than_the_deployed_is_found(self, patient: doctor.Patient) -> None:

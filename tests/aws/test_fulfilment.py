@@ -416,7 +416,7 @@ class TestNothingIsLost:
 class TestRequests:
     def test_a_reward_costs_these_requests(self, told_app: App, wire: Wire) -> None:
         brought(told_app, BOB)
-        told_app.rewards_secrets()  # read once in five minutes
+        told_app.rewards_secrets()  # read once in a quarter of an hour
         wire.requests.clear()
         fulfil(GRANTED, told_app, NOW)
         read = {"GetItem": 2, "Query": 2, "BatchGetItem": 1}  # most of them for the count in the mail

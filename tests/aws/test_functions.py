@@ -401,9 +401,7 @@ class TestLinks:
         assert (answer["statusCode"], answer["headers"]["retry-after"]) == (503, "30")
 
     def test_secrets_that_are_away_ask_to_come_again(self, app: App) -> None:
-        app.settings = app.settings.model_copy(
-            update={"links_secret": "arn:aws:secretsmanager:eu-west-1:1:secret:none"}
-        )
+        app.settings = app.settings.model_copy(update={"links_secret": "/flywheel/none"})
         assert links.handler(a_visit("u/x"), Context())["statusCode"] == 503
 
 

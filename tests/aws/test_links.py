@@ -22,7 +22,7 @@ from tests.aws.conftest import Wire
 from tests.builders import JOINED, a_member, an_enrolment
 
 ONE_CLICK = b"List-Unsubscribe=One-Click"
-READS = {"GetItem", "GetSecretValue"}
+READS = {"GetItem", "GetParameter"}
 
 
 @pytest.fixture

@@ -104,7 +104,7 @@ def test_mails_to_several_people_are_in_hand_at_once(hands: App, wire: Wire) -> 
     hands.pace = Together(4)
     assert settled(send(hands, batch(*map(planned, range(4))))) == [(SendStatus.SENT, None)] * 4
     assert wire.requests["SendEmail"] == 4
-    assert wire.requests["GetSecretValue"] == 1  # the link keys are read once for all threads
+    assert wire.requests["GetParameter"] == 1  # the link keys are read once for all threads
 
 
 def test_mails_to_one_person_go_one_after_another(hands: App) -> None:

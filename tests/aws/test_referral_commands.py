@@ -42,7 +42,7 @@ def cloudformation(app: App, queue: str) -> Iterator[Stubber]:
     """CloudFormation with the outputs that the commands rely on, as often as it is asked."""
     outputs = {
         "RewardQueueUrl": queue,
-        "LinksSecretArn": app.settings.links_secret,
+        "LinksSecret": app.settings.links_secret,
         "LinksUrl": "https://go.example.com/l",
     }
     with Stubber(boto3.client("cloudformation", region_name=None, config=QUICK)) as stubber:

@@ -97,7 +97,7 @@ def test_one_drip_mail_from_tick_to_sent_costs_its_budget(app: App, wire: Wire) 
     assert per_mail.pop("SendMessageBatch") <= 1 / 10 + 0.04
     # one query reads the member and the ledger; the rest are the tick's queries of the agenda, a page at a time
     assert per_mail.pop("Query") <= 1 + 1 / 25 + 0.08
-    assert per_mail.pop("GetSecretValue") == 1 / 60  # once a worker
+    assert per_mail.pop("GetParameter") == 1 / 60  # once a worker
     # put: advance; update: claim and finish
     assert per_mail == {"PutItem": 1, "SendEmail": 1, "UpdateItem": 2}
 

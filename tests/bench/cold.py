@@ -21,16 +21,16 @@ from tests.bench.rows import Row, in_turns
 RUNS = 5
 
 CLIENTS = {
-    "webhooks": {"store": "dynamodb", "_secrets_manager": "secretsmanager"},
-    "links": {"store": "dynamodb", "_secrets_manager": "secretsmanager"},
+    "webhooks": {"store": "dynamodb", "_parameters": "ssm"},
+    "links": {"store": "dynamodb", "_parameters": "ssm"},
     "react": {"store": "dynamodb", "queue": "sqs"},
     "onboarding": {"store": "dynamodb", "queue": "sqs"},
     "reengagement": {"store": "dynamodb", "queue": "sqs"},
-    "mailer": {"store": "dynamodb", "ses": "sesv2", "_secrets_manager": "secretsmanager"},
+    "mailer": {"store": "dynamodb", "ses": "sesv2", "_parameters": "ssm"},
     "mail_followups": {"store": "dynamodb", "queue": "sqs"},
     "mail_feedback": {"store": "dynamodb"},
     "referral_rewards": {"store": "dynamodb", "notices": "sqs"},
-    "reward_notices": {"store": "dynamodb", "queue": "sqs", "bus": "events", "_secrets_manager": "secretsmanager"},
+    "reward_notices": {"store": "dynamodb", "queue": "sqs", "bus": "events", "_parameters": "ssm"},
     "metrics_rollup": {"store": "dynamodb"},
     "manager_report": {"store": "dynamodb", "queue": "sqs"},
 }

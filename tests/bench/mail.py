@@ -35,7 +35,7 @@ def rows() -> Iterator[Row]:
         BatchGetItem=table.batch_get,
         SendMessageBatch=house.keep,
         SendEmail={"MessageId": "0100"},
-        GetSecretValue={"SecretString": json.dumps({"current": "1", "1": "a-link-key"})},
+        GetParameter={"Parameter": {"Value": json.dumps({"current": "1", "1": "a-link-key"})}},
     )
     house.run()
     wire.requests.clear()

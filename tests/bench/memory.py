@@ -57,7 +57,7 @@ class Memory:
     def answer_all(self) -> None:
         """Answer every request of every client that the default session makes from now on."""
         events = boto3._get_default_session()._session.get_component("event_emitter")
-        events.register("before-send.secrets-manager", self._on_secret)
+        events.register("before-send.ssm", self._on_secret)
         events.register("before-send.dynamodb", self._timed(self._on_table))
         events.register("before-send.sqs.SendMessageBatch", self._timed(self._on_queue))
         if "AWS_ENDPOINT_URL_SESV2" not in os.environ:
@@ -94,7 +94,7 @@ class Memory:
             return answers[operation](asked)
 
     def _on_secret(self, **_: object) -> Answer:
-        return Answer({"SecretString": json.dumps({"current": "1", "1": "a-link-key"})})
+        return Answer({"Parameter": {"Value": json.dumps({"current": "1", "1": "a-link-key"})}})
 
     def _on_queue(self, request: Any, **_: object) -> Answer:
         entries = json.loads(request.body)["Entries"]

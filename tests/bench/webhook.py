@@ -28,7 +28,7 @@ SECRET = SECRETS["slack"]
 def rows() -> Iterator[Row]:
     """CPU of one delivery."""
     webhooks = the_function("webhooks")
-    wire = Wire(GetSecretValue={"SecretString": json.dumps({"slack": [SECRET]})})
+    wire = Wire(GetParameter={"Parameter": {"Value": json.dumps({"slack": [SECRET]})}})
     app, event, context = an_app(), delivery(), Context()
     webhooks.app = lambda: app
 

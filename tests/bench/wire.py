@@ -26,8 +26,8 @@ from tests.builders import ROOT, a_playbook
 SETTINGS = Settings(
     table="Flywheel",
     mail_queue_url="https://sqs.eu-west-1.amazonaws.com/000000000000/Mail",
-    webhook_secret="arn:webhook",
-    links_secret="arn:links",
+    webhook_secret="webhook",
+    links_secret="links",
     links_url="https://links.example.com",
     configuration_set="Flywheel",
 )

@@ -72,7 +72,7 @@ def _once(unit: Unit, house: House) -> Spent:
 
 
 def _warm(world: World) -> None:
-    """What a worker reads once in five minutes is counted by the hour, not by the unit."""
+    """What a worker reads once in a quarter of an hour is counted by the hour, not by the unit."""
     world.app.signer  # noqa: B018 - reading it is what it is for
     world.app.webhook_secrets("slack")
     world.app.rewards_secrets()

@@ -1,4 +1,4 @@
-"""What the template says of the bill: memory, schedules, queues, secrets, alarms, and how long logs are kept."""
+"""What the template says of the bill: memory, schedules, queues, alarms, and how long logs are kept."""
 
 from __future__ import annotations
 
@@ -44,7 +44,6 @@ def stack_of(template: Template) -> dict[str, Any]:
         "ticks": dict(sorted(ticks.items())),
         "reports": reports,
         "queues": sorted(names[one] for one in polled),
-        "secrets": len(_of_type(template, "AWS::SecretsManager::Secret")),
         "alarms": sum(len(one.get("Metrics", [1])) for one in _of_type(template, "AWS::CloudWatch::Alarm").values()),
         "dashboards": len(_of_type(template, "AWS::CloudWatch::Dashboard")),
         "log_months": retention // 30,

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from infra import STACK
 from infra.budget import RESERVED
 from infra.grants import TABLE
 from infra.local.assembly import assembly
@@ -157,26 +158,24 @@ def test_only_the_mailer_sends_and_only_as_us(template: Template) -> None:
     assert actions_of(template, "mailer", "ses") == {"ses:SendEmail", "ses:GetAccount"}
 
 
-def secret_called(template: Template, name: str) -> str:
-    """The logical id of a secret, by the beginning of its description."""
-    found = of_type(template, "AWS::SecretsManager::Secret").items()
-    (called,) = [one for one, secret in found if secret["Description"].startswith(name)]
-    return called
-
-
 @pytest.mark.parametrize(
     ("secret", "readers"),
     [
-        ("Webhook secrets", {"webhooks"}),
-        ("Keys that sign links", {"links", "mailer", "react"}),
-        ("Signs what rewards", {"reward_notices"}),
+        ("webhooks", {"webhooks"}),
+        ("links", {"links", "mailer", "react"}),
+        ("rewards", {"reward_notices"}),
     ],
 )
 def test_only_who_needs_a_secret_reads_it(template: Template, secret: str, readers: set[str]) -> None:
     known = {properties["Role"]["Fn::GetAtt"][0]: name for name, properties in functions(template).items()}
-    reading = [(owner, one) for owner, one in grants(template) if one["Action"] == "secretsmanager:GetSecretValue"]
-    wanted = {"Ref": secret_called(template, secret)}
-    assert {known[owner] for owner, one in reading if wanted in listed(one["Resource"])} == readers
+    reading = [(owner, one) for owner, one in grants(template) if "ssm:GetParameter" in listed(one["Action"])]
+    wanted = f":parameter/{STACK}/{secret}"
+    assert {known[owner] for owner, one in reading if ending(one["Resource"]) == wanted} == readers
+
+
+def test_parameters_are_read_by_name_and_nothing_else_is_done_to_them(template: Template) -> None:
+    asked = {action for name in TABLE for service in ("ssm", "kms") for action in actions_of(template, name, service)}
+    assert asked == {"ssm:GetParameter"}
 
 
 def test_rewards_are_told_of_by_one_function_on_one_bus(template: Template) -> None:

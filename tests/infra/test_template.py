@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from infra import ROOT, bundle, doctor, letters
+from infra import ROOT, STACK, bundle, doctor, letters
+from infra.secret import NAMES, parameter
 from shared.app import Settings
 from shared.store.sends import LINE
 from tests.infra.conftest import Template
@@ -71,8 +72,10 @@ def test_table_is_kept_and_recoverable(template: Template) -> None:
 
 
 def test_secrets_outlive_the_stack(template: Template) -> None:
-    secrets = [one for one in template["Resources"].values() if one["Type"] == "AWS::SecretsManager::Secret"]
-    assert [one["DeletionPolicy"] for one in secrets] == ["Retain"] * 3
+    # They are none of its resources; what it knows of them are their names.
+    assert of_type(template, "AWS::SSM::Parameter") == of_type(template, "AWS::SecretsManager::Secret") == {}
+    named = {template["Outputs"][f"{name}Secret"]["Value"] for name in ("Webhook", "Links", "Rewards")}
+    assert named == {parameter(STACK, name) for name in NAMES}
 
 
 def test_agenda_index_is_sparse_by_key(template: Template) -> None:
@@ -149,7 +152,6 @@ HOLDS = {
     *("AWS::CloudWatch::Dashboard", "AWS::DynamoDB::Table", "AWS::Events::EventBus", "AWS::IAM::Policy"),
     *("AWS::IAM::Role", "AWS::Lambda::Function", "AWS::Lambda::LayerVersion", "AWS::Lambda::Permission"),
     *("AWS::Logs::LogGroup", "AWS::SES::ConfigurationSet", "AWS::SQS::Queue", "AWS::SQS::QueuePolicy"),
-    "AWS::SecretsManager::Secret",
 }
 """Everything that hands on nothing by itself."""
 
@@ -313,15 +315,10 @@ def test_ses_events_rewrite_no_mail(template: Template) -> None:
 
 
 def test_no_secret_value_is_in_the_template(template: Template) -> None:
-    found = of_type(template, "AWS::SecretsManager::Secret").values()
-    assert not any("SecretString" in secret for secret in found)
-    made = {secret["GenerateSecretString"]["GenerateStringKey"]: secret["GenerateSecretString"] for secret in found}
-    assert made.keys() == {"1", "unused", "current"}
-    # Letters and digits in fours are base64 as they stand, which is what Standard Webhooks has for a secret.
-    assert made["current"]["PasswordLength"] % 4 == 0
-    assert made["current"]["ExcludePunctuation"] is True
-    assert json.loads(made["1"]["SecretStringTemplate"]) == {"current": "1"}
-    assert json.loads(made["unused"]["SecretStringTemplate"]) == {}
+    told = {name: one["Environment"]["Variables"] for name, one in functions(template).items()}
+    about = {value for one in told.values() for name, value in one.items() if name.endswith("_SECRET")}
+    assert about == {parameter(STACK, name) for name in NAMES}
+    assert "{{resolve:" not in json.dumps(template)  # which has CloudFormation put a secret where it can be read
 
 
 def test_a_disposable_stack_leaves_nothing_behind(other_template: Template) -> None:

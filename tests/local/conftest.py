@@ -25,7 +25,7 @@ def receiver() -> Iterator[Receiver]:
 @pytest.fixture(scope="session")
 def stack(receiver: Receiver) -> Iterator[LocalStack]:
     with running(secrets=SECRETS, context=receiver.context(ROOT / "playbook.yaml")) as started:
-        receiver.secret = started.secret("RewardsSecretArn")["current"]
+        receiver.secret = started.secret("RewardsSecret")["current"]
         yield started
 
 

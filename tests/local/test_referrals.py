@@ -96,7 +96,7 @@ def store(stack: LocalStack) -> Store:
     """The table after it all: joined, claimed by two, taken part, settled, held, told."""
     now = MORNING + timedelta(minutes=30)
     stack.set_clock(now)
-    signer = Signer(stack.secret("LinksSecretArn"))
+    signer = Signer(stack.secret("LinksSecret"))
     codes = {name: signer.code(member(name)) for name in REFERRERS}
     assert post_all(stack, map(joins, REFERRERS), now) == {202: 2 * TIMES}
     causes = [one for number in range(len(REFEREES)) for one in sign_ups(number, codes)]

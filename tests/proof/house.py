@@ -127,7 +127,7 @@ class House:
             "SendEmail": self._by_outside(Outside.accept),
             "PutEvents": self._by_outside(Outside.put_events),
             "SendMessageBatch": self._by_outside(Outside.enqueue),
-            "GetSecretValue": self._tell_secret,
+            "GetParameter": self._tell_secret,
         }
         self.faults = Faults(answers)
         self.client = boto3.client("dynamodb", region_name="eu-west-1")
@@ -142,8 +142,8 @@ class House:
         return lambda request: way(self.outside, request)
 
     def _tell_secret(self, request: AWSPreparedRequest) -> AWSResponse:
-        name = json.loads(cast("bytes", request.body))["SecretId"]
-        return Canned({"ARN": name, "Name": name, "SecretString": json.dumps(self.secrets[name])})
+        name = json.loads(cast("bytes", request.body))["Name"]
+        return Canned({"Parameter": {"Name": name, "Value": json.dumps(self.secrets[name])}})
 
     def fresh(self) -> None:
         """Nothing has been told to anybody."""

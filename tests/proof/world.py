@@ -144,7 +144,7 @@ class World:
         house.app = lambda: self.app
         self._clients = [
             *(self.app.store._client, self.app.queue._client, self.app.notices._client),
-            *(self.app.bus._client, self.app.ses._client, self.app._secrets_manager),
+            *(self.app.bus._client, self.app.ses._client, self.app._parameters),
         ]
 
     def __enter__(self) -> Self:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from infra import cli, cost
-from infra.bill import ASSUMED, LAMBDA, Bill, Size, bill, instead, month
+from infra.bill import ASSUMED, HOURS, LAMBDA, SECRETIVE, Bill, Size, bill, instead, month
 from infra.terminal import out
 from tests.unit.test_docs import quoted, read, rows, section
 
@@ -71,8 +71,10 @@ class TestBill:
         assert held == sorted(held)
         assert held[4] - held[3] < (held[1] - held[0]) / 6 / 4
 
-    def test_a_secret_more_is_a_line_that_is_dearer(self) -> None:
-        assert line(of(SMALL, secrets=4), "secrets").billed == Decimal("1.60")
+    def test_a_secret_is_decrypted_four_times_an_hour_by_each_worker_at_most(self) -> None:
+        most = len(SECRETIVE) * 2 * 4 * HOURS
+        assert line(of(SMALL), "decryptions").quantity < line(of(LARGE), "decryptions").quantity <= most
+        assert line(of(SMALL), "decryptions").billed == 0
 
     def test_a_metric_is_billed_for_the_hours_in_which_it_is_told(self) -> None:
         def metrics(size: Size) -> Decimal:

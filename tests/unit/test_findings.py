@@ -180,7 +180,7 @@ def test_links_without_their_current_key_are_named(links: dict[str, Any]) -> Non
 @pytest.mark.parametrize("held", [None, [], "x", 1])
 def test_a_secret_that_is_no_json_object_is_to_be_acted_on(held: Any) -> None:
     found = findings.secrets({"Webhook": held, "Links": {}, "Rewards": held}, ["slack"])
-    assert (found.state, found.text) == ("act", "not a JSON object: WebhookSecret, RewardsSecret")
+    assert (found.state, found.text) == ("act", "not there, or no JSON object: WebhookSecret, RewardsSecret")
 
 
 def test_only_what_cannot_wait_changes_the_exit_code() -> None:
