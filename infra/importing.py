@@ -19,10 +19,9 @@ from rich.console import Group, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from infra import ROOT
+from infra import ROOT, STACK
 from infra.exports import LeftOut, Told, discord, discourse, lines, slack, telegram
 from infra.history import Survey, Written, asked_for, counted, recent, survey, write
-from infra.local.stack import STACK
 from infra.operate import deployed, now_of
 from infra.terminal import Day, PlaybookFile, StackName, TableName, Yes, agreed, errors, out, read_playbook
 from shared.errors import FlywheelError
