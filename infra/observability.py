@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
 FIVE_MINUTES, QUARTER, HOUR = Duration.minutes(5), Duration.minutes(15), Duration.hours(1)
 
-TICKS = {"onboarding": 1, "mail_followups": 1, "referral_rewards": 1, "reengagement": 4, "watch": 12}
-"""How many quarters of an hour may pass without each tick: some three of them, at least."""
+TICKS = {"onboarding": 1, "watch": 12}
+"""How many quarters of an hour may pass without a tick: the one of every minute tells soonest that none come any more,
+and of all others `watch` finds what they leave undone. An alarm for each would cost as much as a small community's log.
+"""
 
 BOUNCES, COMPLAINTS = 0.04, 0.0008
 """SES's own rates of the account at which a person should look: it reviews accounts from 5 % and 0.1 %."""

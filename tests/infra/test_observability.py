@@ -98,7 +98,7 @@ def test_figures_that_are_watched_are_figures_that_are_written(template: Templat
     }
 
 
-@pytest.mark.parametrize("tick", ["onboarding", "mailfollowups", "referralrewards", "reengagement", "watch"])
+@pytest.mark.parametrize("tick", ["onboarding", "watch"])
 def test_a_tick_that_does_not_come_is_an_alarm(template: Template, tick: str) -> None:
     alarm = alarms(template)[f"Overdue{tick}"]
     assert (alarm["MetricName"], alarm["TreatMissingData"]) == ("Invocations", "breaching")
