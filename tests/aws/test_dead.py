@@ -21,7 +21,7 @@ from infra import dead
 from infra.letters import QUEUES, Letter
 from infra.redrive import HELD, Queues, Redrive, StillFails
 from shared.app import QUICK, App
-from shared.model import Identity, RewardNotice, SendStatus, member_id_of
+from shared.model import Due, Identity, RewardNotice, SendStatus, member_id_of
 from tests import ses_events
 from tests.aws.conftest import Clock, Run, Wire
 from tests.aws.test_functions import Context
@@ -132,6 +132,11 @@ def trimmed(again: Redrive) -> Iterator[None]:
         yield
 
 
+def what_is_due(app: App) -> list[Due]:
+    """The agenda, but for how often somebody was told to look again."""
+    return [due.model_copy(update={"version": 0}) for due in app.store.agenda()]
+
+
 class TestRedrive:
     def test_a_mail_is_in_its_queue_and_its_letter_gone(self, again: Redrive, urls: dict[str, str]) -> None:
         mail = a_planned_mail("welcome").model_dump_json()
@@ -158,10 +163,10 @@ class TestRedrive:
         letter = a_batch(stream)
         put(urls, "DeadLog", letter)
         redrive_all(again)
-        before = (app.store.member(ADA), app.store.agenda())
+        before = (app.store.member(ADA), what_is_due(app))
         put(urls, "DeadLog", letter)
         assert redrive_all(again) == ["1 event reacted to again"]
-        assert (app.store.member(ADA), app.store.agenda()) == before
+        assert (app.store.member(ADA), what_is_due(app)) == before
 
     def test_only_records_of_the_batch_are_taken(
         self, again: Redrive, urls: dict[str, str], stream: str, app: App, invoked: list[Mapping[str, Any]]
