@@ -79,19 +79,21 @@ class Voice:
             case _:
                 return self._likes(at)
 
+    def said_at(self, at: datetime) -> datetime:
+        """When a Slack message was written: a channel has no two of one time, by which they are told apart."""
+        return at.replace(microsecond=at.microsecond // 1000 * 1000 + self.person.number % 1000)
+
     def writes(self, at: datetime, parent: str | None = None) -> Delivery:
         """A new thread, or an answer in one."""
         kind = "comment.created" if parent else "post.created"
         if self.person.platform == "slack":
-            # A channel has no two messages of one time, by which they are told apart: Slack sees to that.
-            at = at.replace(microsecond=at.microsecond // 1000 * 1000 + self.person.number % 1000)
             message = {
                 "type": "message",
                 "channel": "C0001",
                 "channel_type": "channel",
                 "user": self.person.external_id,
             }
-            message |= {"text": "Has anybody tried this? :tada:", "ts": slack_ts(at)}
+            message |= {"text": "Has anybody tried this? :tada:", "ts": slack_ts(self.said_at(at))}
             thread = {"thread_ts": slack_ts(START - timedelta(days=int(parent)))} if parent else {}
             return self._slack(message | thread, at, kind)
         if self.person.platform == "discourse":

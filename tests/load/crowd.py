@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from random import Random
 from typing import NamedTuple
 
@@ -55,6 +55,7 @@ class Crowd:
     step: int
     voices: list[Voice] = field(default_factory=list)
     _coming: deque[Voice] = field(default_factory=deque)
+    _acts: int = 0
 
     def post(self, now: datetime) -> Post:
         """The next thing that happens."""
@@ -69,7 +70,8 @@ class Crowd:
     def act(self, now: datetime) -> Post:
         """Somebody who is there does something."""
         voice = self.random.choice(self.voices)
-        return _post(voice, voice.acts(_writable(now)))
+        self._acts += 1  # the clock moves in steps, and nobody does two things at once
+        return _post(voice, voice.acts(_writable(now) + timedelta(milliseconds=self._acts % 200)))
 
     def _join(self, at: datetime) -> Post:
         person = self._person(self.first + self.step * len(self.voices), at)
@@ -99,5 +101,6 @@ def _writable(now: datetime) -> datetime:
 
 def _post(voice: Voice, delivery: Delivery) -> Post:
     kind = delivery.expect or ""
-    at = None if (delivery.platform, kind) in UNTIMED else delivery.at
+    said = delivery.platform == "slack" and kind in {"post.created", "comment.created"}
+    at = None if (delivery.platform, kind) in UNTIMED else voice.said_at(delivery.at) if said else delivery.at
     return Post(delivery, Told(delivery.platform, voice.person.external_id, kind, at))

@@ -169,7 +169,7 @@ class TestAtTheDoor:
             (event.type, event.occurred_at)
             for delivery in of_kind("first")
             for event in events([delivery])
-            if not timedelta(0) <= delivery.at - event.occurred_at < timedelta(seconds=1)
+            if not timedelta(milliseconds=-1) < delivery.at - event.occurred_at < timedelta(seconds=1)
         ]
         assert late == []
 
