@@ -72,14 +72,14 @@ def test_a_guard_that_is_taken_away_is_missed(proved: dict[str, Any], guard: str
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.guard)
 def test_a_guard_is_taken_away_only_while_it_is_looked_at(mutant: Mutant) -> None:
-    assert mutant.by in {*FLOWS, *MEETINGS, SEEDS} or test_of(mutant) in known_tests()
+    assert mutant.by in {*FLOWS, *MEETINGS, SEEDS} or the_test_of(mutant) in known_tests()
     with without(mutant):
         pass
     with without(mutant):  # it stands there again, or it could not be taken away once more
         pass
 
 
-def test_of(mutant: Mutant) -> str:
+def the_test_of(mutant: Mutant) -> str:
     """The name of the test that shows a guard missing, without its parameters."""
     return mutant.by.rpartition("::")[2].partition("[")[0]
 
