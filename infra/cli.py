@@ -66,10 +66,10 @@ app.add_typer(playbook_app, name="playbook")
 app.add_typer(referring.commands, name="referrals")
 app.add_typer(persons.commands, name="members")
 app.add_typer(dead.commands, name="dead")
-app.add_typer(importing.commands, name="import")
 app.add_typer(secrets.commands, name="secrets")
 
 app.command()(reports.report)
+app.command("import")(importing.import_history)
 app.command()(doctoring.doctor)
 app.command()(costs.cost)
 

@@ -6,12 +6,11 @@ A file is read twice: whole, so that a bad one is refused before anything is log
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
@@ -24,7 +23,7 @@ from infra.exports import LeftOut, Told, discord, discourse, lines, slack, teleg
 from infra.history import Survey, Written, asked_for, counted, recent, survey, write
 from infra.operate import deployed, now_of
 from infra.terminal import Day, PlaybookFile, StackName, TableName, Yes, agreed, errors, out, read_playbook
-from shared.errors import FlywheelError
+from shared.errors import FlywheelError, UsageError
 from shared.localtime import local_day
 from shared.members import zone_of
 from shared.playbook import Playbook
@@ -33,13 +32,13 @@ from shared.programmes.reengagement import SPREAD
 from shared.store import Store
 from shared.store.items import KEPT
 
-commands = typer.Typer(
-    help="Bring in the history of a community that was there before, from what its platforms export.",
-    no_args_is_help=True,
-)
+Source = Literal["slack", "discord", "telegram", "discourse", "events"]
 
-File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The export.")]
-Files = Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, readable=True, help="The exports.")]
+ONE_FILE = frozenset({"slack", "telegram", "events"})
+"""Sources of which an export is one file; of the others there is one for each channel, or each list."""
+
+Which = Annotated[Source, typer.Argument(help="Whose export it is; `events` are lines of JSON.", show_default=False)]
+Files = Annotated[list[Path], typer.Argument(exists=True, dir_okay=False, readable=True, help="The export.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what would be logged; needs no AWS.")]
 Writers = Annotated[int, typer.Option("--writers", min=1, max=64, help="How many events are written at once.")]
 Bots = Annotated[
@@ -47,72 +46,20 @@ Bots = Annotated[
 ]
 Channels = Annotated[
     list[str] | None,
-    typer.Option("--channel", help="Only these channels, by name; private ones only so. All public ones otherwise."),
+    typer.Option(
+        "--channel", help="Of Slack, only these channels, by name; private ones only so. All public ones otherwise."
+    ),
 ]
 
-Read = Callable[[Playbook, datetime], Iterator[Told]]
-"""An export as told by the playbook's settings, as of a moment."""
+Read = Callable[[datetime], Iterator[Told]]
+"""Everything that was asked for of an export, as of a moment; it may be read again."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Asked:
-    """What every import is asked with."""
-
-    dry_run: bool
-    since: datetime | None
-    until: datetime | None
-    writers: int
-    yes: bool
-    table: str | None
-    stack: str
-    playbook: Path
-
-
-@commands.command("slack")
-def from_slack(
-    file: File,
-    *,
-    channel: Channels = None,
-    dry_run: DryRun = False,
-    since: Day = None,
-    until: Day = None,
-    writers: Writers = 16,
-    yes: Yes = False,
-    table: TableName = None,
-    stack: StackName = STACK,
-    playbook: PlaybookFile = ROOT / "playbook.yaml",
-) -> None:
-    """A workspace's export, a zip: profiles, who came and left, and the messages of its channels."""
-    asked = _Asked(
-        dry_run=dry_run, since=since, until=until, writers=writers, yes=yes, table=table, stack=stack, playbook=playbook
-    )
-    _import(lambda _, now: slack.events(file, now=now, channels=channel or ()), asked)
-
-
-@commands.command("discord")
-def from_discord(
+def import_history(
+    source: Which,
     files: Files,
     *,
-    dry_run: DryRun = False,
-    since: Day = None,
-    until: Day = None,
-    writers: Writers = 16,
-    yes: Yes = False,
-    table: TableName = None,
-    stack: StackName = STACK,
-    playbook: PlaybookFile = ROOT / "playbook.yaml",
-) -> None:
-    """Channels and threads of a server, as DiscordChatExporter writes them in JSON: who came, and the messages."""
-    asked = _Asked(
-        dry_run=dry_run, since=since, until=until, writers=writers, yes=yes, table=table, stack=stack, playbook=playbook
-    )
-    _import(lambda _, now: discord.events(files, now=now), asked)
-
-
-@commands.command("telegram")
-def from_telegram(
-    file: File,
-    *,
+    channel: Channels = None,
     bot: Bots = None,
     dry_run: DryRun = False,
     since: Day = None,
@@ -123,69 +70,58 @@ def from_telegram(
     stack: StackName = STACK,
     playbook: PlaybookFile = ROOT / "playbook.yaml",
 ) -> None:
-    """A group, as Telegram Desktop exports it in JSON: who came and left by themselves, and the messages."""
-    asked = _Asked(
-        dry_run=dry_run, since=since, until=until, writers=writers, yes=yes, table=table, stack=stack, playbook=playbook
-    )
-    _import(lambda _, now: telegram.events(file, now=now, bots=bot or ()), asked)
+    """Bring in the history of a community that was there before.
 
+    slack: a workspace's export, a zip.
+    discord: channels and threads, as DiscordChatExporter writes them in JSON.
+    telegram: a group, as Telegram Desktop exports it in JSON.
+    discourse: a list of users, .csv or .csv.gz.
+    events: anything else, .jsonl or .jsonl.gz, one event a line.
+    """
+    rules = read_playbook(playbook)
+    whole = _reader(source, files, rules, channels=channel or (), bots=bot or ())
+    first, last = (day.date() if day else None for day in (since, until))
 
-@commands.command("discourse")
-def from_discourse(
-    files: Files,
-    *,
-    dry_run: DryRun = False,
-    since: Day = None,
-    until: Day = None,
-    writers: Writers = 16,
-    yes: Yes = False,
-    table: TableName = None,
-    stack: StackName = STACK,
-    playbook: PlaybookFile = ROOT / "playbook.yaml",
-) -> None:
-    """A forum's list of users, CSV or .csv.gz: profiles, who joined when, and who is suspended."""
-    asked = _Asked(
-        dry_run=dry_run, since=since, until=until, writers=writers, yes=yes, table=table, stack=stack, playbook=playbook
-    )
-    _import(lambda rules, now: discourse.events(files, now=now, instance=discourse.instance_of(rules)), asked)
+    def read(now: datetime) -> Iterator[Told]:
+        return asked_for(whole(now), first, last, zone_of(None, rules))
 
-
-@commands.command("events")
-def from_events(
-    file: File,
-    *,
-    dry_run: DryRun = False,
-    since: Day = None,
-    until: Day = None,
-    writers: Writers = 16,
-    yes: Yes = False,
-    table: TableName = None,
-    stack: StackName = STACK,
-    playbook: PlaybookFile = ROOT / "playbook.yaml",
-) -> None:
-    """Anything else, .jsonl or .jsonl.gz: one event a line, in the form that webhooks have it in."""
-    asked = _Asked(
-        dry_run=dry_run, since=since, until=until, writers=writers, yes=yes, table=table, stack=stack, playbook=playbook
-    )
-    _import(lambda _, now: lines.events(file, now=now), asked)
-
-
-def _import(read: Read, asked: _Asked) -> None:
-    rules = read_playbook(asked.playbook)
-    if asked.dry_run:
+    if dry_run:
         now = _here()
-        out.print(shown(_surveyed(read, rules, asked, now), rules, now), soft_wrap=True)
+        out.print(shown(_surveyed(read, now), rules, now), soft_wrap=True)
         return
-    with deployed(table=asked.table, stack=asked.stack, side_by_side=asked.writers) as store:
+    with deployed(table=table, stack=stack, side_by_side=writers) as store:
         now = now_of(store)
-        found = _surveyed(read, rules, asked, now)
+        found = _surveyed(read, now)
         out.print(shown(found, rules, now), soft_wrap=True)
         if not found.events:
             return
-        if not (asked.yes or agreed("Log them?", "log them")):
+        if not (yes or agreed("Log them?", "log them")):
             out.print("Nothing was logged.")
             raise typer.Exit(1)
-        _log(_told(read, rules, asked, now), store, found, asked)
+        _log(read(now), store, found, writers)
+
+
+def _reader(
+    source: Source, files: list[Path], rules: Playbook, *, channels: Sequence[str], bots: Sequence[str]
+) -> Read:
+    """How these files are read; UsageError for more of them, or other options, than their source takes."""
+    if len(files) > 1 and source in ONE_FILE:
+        raise UsageError(f"import {source} takes one file at a time, and there are {len(files)}")
+    if channels and source != "slack":
+        raise UsageError(f"--channel is for slack alone, and this is {source}")
+    if bots and source != "telegram":
+        raise UsageError(f"--bot is for telegram alone, and this is {source}")
+    match source:
+        case "slack":
+            return lambda now: slack.events(files[0], now=now, channels=channels)
+        case "discord":
+            return lambda now: discord.events(files, now=now)
+        case "telegram":
+            return lambda now: telegram.events(files[0], now=now, bots=bots)
+        case "discourse":
+            return lambda now: discourse.events(files, now=now, instance=discourse.instance_of(rules))
+        case "events":
+            return lambda now: lines.events(files[0], now=now)
 
 
 def _here() -> datetime:
@@ -193,17 +129,12 @@ def _here() -> datetime:
     return datetime.now(UTC)
 
 
-def _told(read: Read, rules: Playbook, asked: _Asked, now: datetime) -> Iterator[Told]:
-    since, until = (day.date() if day else None for day in (asked.since, asked.until))
-    return asked_for(read(rules, now), since, until, zone_of(None, rules))
-
-
-def _surveyed(read: Read, rules: Playbook, asked: _Asked, now: datetime) -> Survey:
+def _surveyed(read: Read, now: datetime) -> Survey:
     with _progress("Reading", None) as passed:
-        return survey(_told(read, rules, asked, now), now, passed)
+        return survey(read(now), now, passed)
 
 
-def _log(told: Iterator[Told], store: Store, found: Survey, asked: _Asked) -> None:
+def _log(told: Iterator[Told], store: Store, found: Survey, writers: int) -> None:
     began, done = time.monotonic(), 0
 
     def passed(more: int) -> None:
@@ -213,7 +144,7 @@ def _log(told: Iterator[Told], store: Store, found: Survey, asked: _Asked) -> No
 
     try:
         with _progress("Logging", found.events) as tell:
-            written = write(told, store, writers=asked.writers, tell=passed)
+            written = write(told, store, writers=writers, tell=passed)
     except (FlywheelError, BotoCoreError, ClientError, KeyboardInterrupt):
         errors.print(
             f"Broken off: at least {done:,} of {found.events:,} events are logged. Run it again: none is logged twice."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -12,7 +12,10 @@ from typing import Any
 from zipfile import ZipFile
 
 from infra.exports import Told, discord, discourse, lines, slack, telegram
-from tests.builders import ROOT, at
+from shared.events import CommunityEvent
+from shared.platforms import receive
+from tests.builders import ROOT, a_playbook, at
+from tests.golden import SECRETS, golden
 
 FOLDER = ROOT / "events" / "exports"
 FORUM = "forum.example.com"
@@ -75,6 +78,34 @@ def export(name: str) -> Export:
     """The golden export of a file's name, without `.json`."""
     raw = json.loads((FOLDER / f"{name}.json").read_text(encoding="utf-8"))
     return Export(name=name, **raw | {"now": at(raw["now"])})
+
+
+def told_live(name: str) -> list[CommunityEvent]:
+    """What a golden delivery of Slack's tells by its webhook."""
+    delivery = golden(name)
+    live = receive(
+        "slack",
+        delivery.signed_headers(),
+        delivery.body,
+        secrets=lambda _: [SECRETS["slack"]],
+        enabled=a_playbook().platforms,
+        now=delivery.received_at,
+    )
+    assert isinstance(live, list)
+    return live
+
+
+def as_exported(name: str) -> Export:
+    """The golden workspace with that message in it, as Slack exports it."""
+    told = json.loads(golden(name).body)["event"]
+    raw = {key: told[key] for key in ("type", "user", "text", "ts")}
+    return with_files("slack.workspace", **{"general/2026-03-04.json": [raw]})
+
+
+def with_files(name: str, **files: Any) -> Export:
+    """A golden export with some of its files changed."""
+    found = export(name)
+    return replace(found, files={**found.files, **files})
 
 
 def names() -> list[str]:

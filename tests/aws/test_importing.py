@@ -23,15 +23,13 @@ from shared.events import EVENT
 from shared.experiments import group_of
 from shared.forgetting import forget
 from shared.model import Identity, member_id_of
-from shared.platforms import receive
 from shared.programmes import PROGRAMMES
 from shared.react import react
 from tests.aws.conftest import Run, Wire, _Canned
 from tests.aws.days import HOUR, figures, joins, tick
 from tests.aws.test_requests import drain
-from tests.builders import a_playbook, at
-from tests.exports import Export, export
-from tests.golden import SECRETS, golden
+from tests.builders import at
+from tests.exports import Export, as_exported, export, told_live
 
 NOW = at("2030-06-01T12:00Z")
 TEN_O_CLOCK = at("2030-06-01T10:00+02:00")
@@ -161,21 +159,8 @@ class TestLogging:
         }
 
     def test_what_came_by_webhook_is_not_logged_again(self, app: App, run: Run, tmp_path: Path) -> None:
-        delivery = golden("slack.message")
-        live = receive(
-            "slack",
-            delivery.signed_headers(),
-            delivery.body,
-            secrets=lambda _: [SECRETS["slack"]],
-            enabled=a_playbook().platforms,
-            now=delivery.received_at,
-        )
-        assert isinstance(live, list)
-        app.store.log(live)
-        raw = {key: json.loads(delivery.body)["event"][key] for key in ("type", "user", "text", "ts")}
-        one = export("slack.workspace")
-        files = {**one.files, "general/2026-03-04.json": [raw]}
-        _, said, _ = run("slack", *Export(**vars(one) | {"files": files}).written(tmp_path), "--yes")
+        app.store.log(told_live("slack.message"))
+        _, said, _ = run("slack", *as_exported("slack.message").written(tmp_path), "--yes")
         assert "1 stood in the log already" in said
         assert len(log_of(app)) == LOGGED_OF_SLACK + 1
 
@@ -241,6 +226,21 @@ class TestMistakes:
         code, _, complaint = run(platform, *one.written(tmp_path), "--yes")
         assert (code, complaint) == (2, f"flywheel: {one.expect['refused']}")
         assert log_of(app) == []
+
+    @pytest.mark.parametrize(
+        ("source", "more", "said"),
+        [
+            ("slack", ["{file}"], "import slack takes one file at a time, and there are 2"),
+            ("discord", ["--channel", "general"], "--channel is for slack alone, and this is discord"),
+            ("events", ["--bot", "79"], "--bot is for telegram alone, and this is events"),
+        ],
+    )
+    def test_what_a_source_does_not_take_is_one_sentence(
+        self, run: Run, tmp_path: Path, source: str, more: list[str], said: str
+    ) -> None:
+        [file, *_] = export("events.lines").written(tmp_path)
+        code, _, complaint = run(source, file, *(one.format(file=file) for one in more), "--dry-run")
+        assert (code, complaint) == (2, f"flywheel: {said}")
 
     def test_a_file_that_is_not_there_is_said(self, run: Run, tmp_path: Path) -> None:
         code, _, complaint = run("telegram", tmp_path / "result.json", "--yes")

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import typer
 
 from infra import cli
 from infra.terminal import compiled_mails
 from tests.builders import ROOT
 
 MAILS = "ambassador, check_in, digest, mail_paused, miss_you, report, reward, survey, trial, welcome"
-COMMANDS = ("demo", "up", "playbook", "preview", "send-test", "why", "lift", "resume", "referrals")
+COMMANDS = tuple(typer.main.get_command(cli.app).commands)  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class TestHelp:
         ran = flywheel("--help")
         assert not ran.code
         for command in COMMANDS:
-            assert re.search(rf"\b{command}\b +[A-Z]\w+", ran.out)
+            assert re.search(rf"\b{command}\b +[A-Z]", ran.out)
 
     @pytest.mark.parametrize(
         "command", [*((name,) for name in COMMANDS), ("playbook", "check"), ("playbook", "schema")]

@@ -24,11 +24,10 @@ from shared.errors import UsageError
 from shared.events import EVENT, CommunityEvent
 from shared.members import discovered, fold
 from shared.model import Member
-from shared.platforms import receive
 from shared.playbook import check
 from tests.builders import a_playbook, raw_playbook
-from tests.exports import Export, as_text, export, names, told
-from tests.golden import SECRETS, golden
+from tests.exports import Export, as_exported, as_text, export, names, told, told_live, with_files
+from tests.golden import golden
 
 GOOD = [name for name in names() if "events" in export(name).expect]
 BAD = [name for name in names() if "refused" in export(name).expect]
@@ -40,12 +39,6 @@ def events_of(found: list[Told]) -> list[CommunityEvent]:
 
 def left_out(found: list[Told]) -> dict[str, int]:
     return dict(Counter(one.value for one in found if isinstance(one, LeftOut)))
-
-
-def with_files(name: str, **files: Any) -> Export:
-    """A golden export with some of its files changed."""
-    found = export(name)
-    return Export(**vars(found) | {"files": {**found.files, **files}})
 
 
 def folded(events: list[CommunityEvent]) -> tuple[Member, date | None]:
@@ -105,21 +98,9 @@ def test_no_golden_export_keeps_what_was_said(tmp_path: Path) -> None:
 
 class TestSlack:
     def test_a_message_is_the_event_that_its_webhook_told(self, tmp_path: Path) -> None:
-        delivery = golden("slack.message")
-        live = receive(
-            "slack",
-            delivery.signed_headers(),
-            delivery.body,
-            secrets=lambda _: [SECRETS["slack"]],
-            enabled=a_playbook().platforms,
-            now=delivery.received_at,
-        )
-        assert isinstance(live, list)
-        told_live = json.loads(delivery.body)["event"]
-        raw = {key: told_live[key] for key in ("type", "user", "text", "ts")}
-        one = with_files("slack.workspace", **{"general/2026-03-04.json": [raw]})
-        [same] = [event for event in events_of(one.told(tmp_path)) if event.id == live[0].id]
-        assert same == live[0].model_copy(update={"received_at": one.now})
+        [live], one = told_live("slack.message"), as_exported("slack.message")
+        [same] = [event for event in events_of(one.told(tmp_path)) if event.id == live.id]
+        assert same == live.model_copy(update={"received_at": one.now})
 
     def test_a_direct_conversation_is_read_on_no_wish(self, tmp_path: Path) -> None:
         one = Export(**vars(export("slack.workspace")) | {"options": {"channels": ["D1"]}})
