@@ -166,6 +166,14 @@ class TestMailer:
         statuses = [line.get("status") for line in told.logged()]
         assert statuses == [SendStatus.SENT, SendStatus.SKIPPED, None]
 
+    def test_the_mails_of_a_batch_are_counted_by_their_state(self, told: Told) -> None:
+        first, second, _ = golden_input("queues/mail_batch")["Records"]
+        batch = {"Records": [first, first | {"messageId": "again"}, second]}
+        assert failures(mailer.handler(batch, Context())) == []
+        metrics = [json.loads(line) for line in told.text().splitlines() if "_aws" in line]
+        counted = [(line["status"], line["Mails"]) for line in metrics]
+        assert sorted(counted) == [("sent", [2.0]), ("skipped", [1.0])]
+
     def test_a_whole_batch_asks_once_whether_mail_is_paused(self, app: App, wire: Wire) -> None:
         app.store.trip(Pause(tripped_at=JOINED, reason="bounces"))
         wire.requests.clear()

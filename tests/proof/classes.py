@@ -22,7 +22,7 @@ BEGIN, END = "<!-- what can go wrong: begin -->", "<!-- what can go wrong: end -
 
 @dataclass(frozen=True)
 class Class:
-    """One way to fail. `shown` are tests (`test_...`), flows of the proof, or guards whose lack the proof finds."""
+    """One way to fail. `shown` are tests (`test_...`), flows, meetings, and guards whose lack the proof finds."""
 
     number: int
     of: str
@@ -249,7 +249,8 @@ def table() -> str:
 def _named(name: str) -> str:
     if name.startswith("test_"):
         return f"`{name}`"
-    return f"flow “{name}”" if name in {*FLOWS, *MEETINGS} else f"guard “{name}”"
+    kind = "flow" if name in FLOWS else "meeting" if name in MEETINGS else "guard"
+    return f"{kind} “{name}”"
 
 
 def written(readme: str) -> str:

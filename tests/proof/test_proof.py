@@ -90,6 +90,12 @@ def test_all_classes_of_failure_are_shown() -> None:
     assert [one.number for one in told if not one.shown] == []
 
 
+def test_nothing_says_that_it_shows_a_class_that_there_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.proof.classes._tests", lambda: [("test_of_another", [CLASSES + 1])])
+    with pytest.raises(ValueError, match="from 1 to 41, but 42 is said to be shown"):
+        list(classes())
+
+
 def test_each_class_is_shown_by_names_that_are_one_thing() -> None:
     assert [one.number for one in classes() if len(set(one.shown)) < len(one.shown)] == []
 
